@@ -1,0 +1,1 @@
+"""What the data is: Arrow schemas, configs, reports, errors and the files they live in."""

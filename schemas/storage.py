@@ -1,0 +1,112 @@
+"""Files of a run directory, on any fsspec file system, each committed whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from typing import Any, BinaryIO
+
+import fsspec
+import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
+
+__all__ = ["Storage"]
+
+
+class Storage:
+    """A folder of files, local or remote. Paths given to its methods are relative to the root.
+
+    Args:
+        root: a local path or an fsspec URL (``s3://bucket/prefix``).
+    """
+
+    def __init__(self, root: str) -> None:
+        self.fs, path = fsspec.core.url_to_fs(root)
+        self.root: str = str(path).rstrip("/")
+        self.url = root.rstrip("/")
+        self.is_local = isinstance(self.fs, LocalFileSystem)
+
+    def __reduce__(self) -> tuple[type[Storage], tuple[str]]:
+        return Storage, (self.url,)
+
+    def path(self, name: str) -> str:
+        """Return the full path of ``name`` on the file system."""
+        return f"{self.root}/{name}" if name else self.root
+
+    def folder(self, name: str) -> Storage:
+        """Return the folder ``name`` as a storage of its own."""
+        return Storage(f"{self.url}/{name}")
+
+    def exists(self, name: str = "") -> bool:
+        """Tell whether the file or folder is there."""
+        return bool(self.fs.exists(self.path(name)))
+
+    def names(self, folder: str = "") -> list[str]:
+        """Return the names in a folder, sorted; none if there is no such folder."""
+        self.fs.invalidate_cache()
+        if not self.fs.exists(self.path(folder)):
+            return []
+        listed = self.fs.ls(self.path(folder), detail=False)
+        return sorted(str(name).rstrip("/").rsplit("/", 1)[-1] for name in listed)
+
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes; raises FileNotFoundError."""
+        with self.fs.open(self.path(name), "rb") as file:
+            return bytes(file.read())
+
+    def write(self, name: str, data: bytes | memoryview) -> None:
+        """Commit a file: a reader sees the old bytes or all of the new ones, after a power cut too.
+
+        Locally that is a temporary file beside, fsync, rename; an object store's PUT is atomic by itself.
+        """
+        path = self.path(name)
+        if not self.is_local:
+            self.fs.pipe_file(path, bytes(data))
+            return
+        beside = f"{path}.{os.getpid()}.tmp"
+        try:
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+
+    def read_json(self, name: str) -> Any:
+        """Return a JSON file's value, or None where there is no such file."""
+        try:
+            return json.loads(self.read(name))
+        except FileNotFoundError:
+            return None
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Commit a JSON file, keys sorted."""
+        self.write(name, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).encode())
+
+    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """Return an Arrow IPC file as a table, memory-mapped where it is local: unread columns cost nothing."""
+        file = pa.memory_map(self.path(name)) if self.is_local else pa.BufferReader(self.read(name))
+        reader = pa.ipc.open_file(file)
+        table = reader.read_all()
+        return table if columns is None else table.select(columns)
+
+    def write_table(self, name: str, table: pa.Table) -> None:
+        """Commit a table as an Arrow IPC file of one record batch, so that equal tables give equal bytes."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            for batch in table.combine_chunks().to_batches():
+                writer.write_batch(batch)
+        self.write(name, memoryview(sink.getvalue()))
+
+    def open(self, name: str) -> BinaryIO | io.BufferedReader:
+        """Open a file for reading in bytes."""
+        return self.fs.open(self.path(name), "rb")  # type: ignore[no-any-return]
+
+    def remove(self, name: str) -> None:
+        """Remove a file or folder; nothing happens where there is none."""
+        if self.exists(name):
+            self.fs.rm(self.path(name), recursive=True)

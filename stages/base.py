@@ -1,0 +1,158 @@
+"""What a stage is. The machinery around it (pipeline/part.py) splits live rows from rejected ones, batches,
+counts, times, isolates bad rows, casts and commits; a subclass only decides."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import pyarrow as pa
+
+from schemas.columns import REJECTED
+from schemas.config import StageConfig
+from schemas.errors import Reject
+from schemas.report import PartReport
+from schemas.storage import Storage
+
+__all__ = ["ANY", "Launch", "RunView", "Sink", "Stage", "Step", "rows_to_table"]
+
+ConfigT = TypeVar("ConfigT", bound=StageConfig)
+
+ANY = pa.null()
+"""Type of a consumed column that may have any type."""
+
+NO_COLUMNS = pa.schema([])
+
+
+class Step(ABC, Generic[ConfigT]):
+    """What stages and sinks share: a name, settings, and the columns they read.
+
+    Attributes:
+        name: the YAML name, equal to the module's.
+        version: raised whenever the same settings start to give other results.
+        Config: the settings' class.
+        consumes: columns that must be there.
+        optional: columns read where something before produces them, null otherwise.
+        reasons: every reject reason the step may give, with what it means.
+        folder: set by the run before ``open``; a folder of the run directory that outlives part and process.
+        counts: numbers of the current part, added to its report (calls, tokens, usd ...).
+        seed: the run's seed, set before ``open``.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    Config: ClassVar[type[StageConfig]]
+    consumes: pa.Schema = NO_COLUMNS
+    optional: pa.Schema = NO_COLUMNS
+    reasons: ClassVar[Mapping[str, str]] = {}
+    folder: Storage
+    seed: int = 0
+
+    def __init__(self, config: ConfigT) -> None:
+        """Keep the settings. Cheap, and the object can be pickled until ``open``."""
+        self.config = config
+        self.counts: Counter[str] = Counter()
+
+    def model_files(self) -> Sequence[str]:
+        """Return the models the results depend on: local paths (their content enters the fingerprint) or ids."""
+        return ()
+
+    def estimate(self, rows: int) -> Mapping[str, float]:
+        """Return what ``rows`` samples would cost at most (``calls``, ``usd`` ...), for ``showtell check``."""
+        return {}
+
+    def open(self) -> None:
+        """Load weights, make clients: once per actor. Raises FatalError with one clear line."""
+
+
+class Stage(Step[ConfigT]):
+    """A step that adds columns to every part, row for row.
+
+    Attributes:
+        produces: the columns it adds.
+        surveys: it must see its columns of every part before the first is processed (a barrier).
+        surveyed: what ``survey`` found, set before ``open``.
+    """
+
+    produces: pa.Schema = NO_COLUMNS
+    surveys: bool = False
+    surveyed: pa.Table
+
+    @abstractmethod
+    def process(self, batch: pa.Table) -> pa.Table:
+        """Return the produced columns of live rows: same rows, same order.
+
+        Args:
+            batch: ``consumes`` and ``optional`` columns and ``id``, of at most ``batch_rows`` live rows.
+
+        Returns:
+            ``produces``, with ``_reason`` and ``_detail`` beside it where rows are rejected
+            (``rows_to_table`` builds that). An exception costs only the row that raises it.
+        """
+
+    def survey(self, parts: Iterator[pa.Table]) -> pa.Table:
+        """Return what ``process`` needs to know of the whole run; only called where ``surveys`` is true.
+
+        Args:
+            parts: the live rows of each part, in order, with the columns ``process`` would see.
+        """
+        raise NotImplementedError(f"{self.name} surveys, but has no survey()")
+
+
+class RunView(Protocol):
+    """A run as a sink sees it: finished parts, to be read."""
+
+    name: str
+    seed: int
+
+    def parts(self) -> Sequence[int]:
+        """Return the numbers of the parts that every stage has finished."""
+
+    def columns(self) -> pa.Schema:
+        """Return every column a sink may read, source and stages."""
+
+    def table(self, part: int, columns: Sequence[str], live: bool = True) -> pa.Table:
+        """Return columns of a part: of the rows still live, or of all of them."""
+
+    def rejects(self, part: int) -> pa.Table:
+        """Return the rejected rows of a part: ``id, url, stage, reason, detail``."""
+
+    def reports(self) -> Mapping[str, PartReport]:
+        """Return the summed report of the source and of each stage so far, in order."""
+
+    def steps(self) -> Sequence[Mapping[str, Any]]:
+        """Return name, use, version, fingerprint and settings (secrets redacted) of each step, in order."""
+
+
+class Launch(Protocol):
+    """Starts one function on several workers that form a torch process group (or on one, without a group)."""
+
+    def __call__(self, work: Callable[[dict[str, Any]], None], settings: dict[str, Any], *, workers: int,
+                 cpus: float, gpus: float) -> None:
+        """Run ``work(settings)`` on every worker and wait; raises FatalError if one fails."""
+
+
+class Sink(Step[ConfigT]):
+    """A step that makes something of the finished parts: a dataset, a model."""
+
+    output: ClassVar[str]
+    """The folder of the run directory it writes."""
+
+    @abstractmethod
+    def write(self, run: RunView, into: Storage, launch: Launch) -> Mapping[str, Any]:
+        """Write everything into an empty folder, which is put in place when this returns.
+
+        Returns:
+            What ``showtell status`` tells about it, as JSON values.
+        """
+
+
+def rows_to_table(rows: Sequence[Mapping[str, Any] | Reject], produces: pa.Schema) -> pa.Table:
+    """Build ``process``'s result from one outcome a row: the produced values, or the Reject."""
+    schema = pa.schema([*produces, *REJECTED])
+    values = [
+        {"_reason": row.reason, "_detail": row.detail} if isinstance(row, Reject) else row for row in rows
+    ]
+    return pa.Table.from_pylist(values, schema=schema)
