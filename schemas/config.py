@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 __all__ = [
     "SPEED", "ExistingPath", "Frozen", "LocalOrUrl", "ModelRef", "RayConfig", "RunConfig", "SourceConfig",
@@ -42,6 +42,10 @@ def _matches(path: Path) -> bool:
     return path.exists()
 
 
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
 def _resolve_model(value: str, info: ValidationInfo) -> str:
     """A model is a local path where there is one, else a hub id or a library's model name."""
     path = (_folder(info) / value).resolve()
@@ -75,7 +79,7 @@ class SourceConfig(Frozen):
     kind: Literal["table", "coco", "llava"]
     """``table``: csv, tsv, jsonl, json, parquet or arrow, by file name. ``coco``: COCO annotation files.
     ``llava``: LLaVA's training JSON, or its captions-and-boxes JSON lines."""
-    path: ExistingPath | list[ExistingPath]
+    path: Annotated[list[ExistingPath], BeforeValidator(_as_list)]
     """A file, a list of files, or a glob."""
     part_rows: int = Field(256, ge=1)
     """Samples in a part, the unit of work, commit and resume."""

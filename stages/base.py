@@ -43,7 +43,7 @@ class Step(ABC, Generic[ConfigT]):
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
-    Config: ClassVar[type[StageConfig]]
+    Config: ClassVar[type[StageConfig]] = StageConfig
     consumes: pa.Schema = NO_COLUMNS
     optional: pa.Schema = NO_COLUMNS
     reasons: ClassVar[Mapping[str, str]] = {}

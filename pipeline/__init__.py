@@ -1,0 +1,1 @@
+"""How a run runs: config, plan, run directory, runners, command line."""

@@ -1,0 +1,1 @@
+"""What happens to a sample: one module per stage."""

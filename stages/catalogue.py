@@ -1,0 +1,43 @@
+"""The stages a config can name, found without importing any of them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+from schemas.errors import nearest
+from stages.base import Step
+
+__all__ = ["STAGES", "find"]
+
+STAGES = {
+    "download": "stages.download:Download",
+    "clip_score": "stages.clip_score:ClipScore",
+    "filter": "stages.filter:Filter",
+    "transcribe": "stages.transcribe:Transcribe",
+    "converse": "stages.converse:Converse",
+    "templates": "stages.templates:Templates",
+    "shards": "stages.shards:Shards",
+    "connector": "stages.connector.sink:Connector",
+}
+"""YAML name -> module:Class. The module carries the stage's name."""
+
+
+def find(use: str) -> type[Step[Any]]:
+    """Return the class of the stage ``use``: a name from ``STAGES``, or ``package.module:Class``.
+
+    Raises:
+        ValueError: there is no such stage; the message names the nearest one.
+    """
+    target = STAGES.get(use, use)
+    if ":" not in target:
+        raise ValueError(f"unknown stage{nearest(use, STAGES)}")
+    module_name, class_name = target.split(":", 1)
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"cannot import this stage: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Step)) or inspect.isabstract(found):
+        raise ValueError("this is not a stage: it must be a subclass of stages.base.Stage or Sink")
+    return found
