@@ -16,7 +16,7 @@ from schemas.config import RunConfig, StageConfig
 from schemas.errors import ConfigError, Mistake, nearest
 from stages.catalogue import find
 
-__all__ = ["LoadedConfig", "load_config", "redact"]
+__all__ = ["LoadedConfig", "check_config", "load_config", "redact"]
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 SECRET = re.compile(r"api_?key|token$|secret|password", re.IGNORECASE)
@@ -54,8 +54,16 @@ def load_config(file: str, settings: Sequence[str] = (), run_dir: str | None = N
         _apply(raw, setting)
     if run_dir is not None:
         raw["run_dir"] = run_dir if "://" in run_dir else str(Path(run_dir).resolve())
-    config = _check(raw, file)
-    return LoadedConfig(config, raw, str(Path(file).resolve()))
+    return check_config(raw, file)
+
+
+def check_config(raw: dict[str, Any], file: str) -> LoadedConfig:
+    """Check a config that has been read already; ``file`` is where it came from.
+
+    Raises:
+        ConfigError: with every mistake found.
+    """
+    return LoadedConfig(_check(raw, file), raw, str(Path(file).resolve()))
 
 
 def redact(value: Any, key: str = "") -> Any:

@@ -55,10 +55,14 @@ class Storage:
         with self.fs.open(self.path(name), "rb") as file:
             return bytes(file.read())
 
-    def write(self, name: str, data: bytes | memoryview) -> None:
-        """Commit a file: a reader sees the old bytes or all of the new ones, after a power cut too.
+    def write(self, name: str, data: bytes | memoryview, *, durable: bool = True) -> None:
+        """Commit a file: a reader sees the old bytes or all of the new ones.
 
         Locally that is a temporary file beside, fsync, rename; an object store's PUT is atomic by itself.
+
+        Args:
+            durable: False leaves out the fsync: after a power cut (not after a kill) the file may be empty, so
+                its reader must notice.
         """
         path = self.path(name)
         if not self.is_local:
@@ -72,15 +76,16 @@ class Storage:
             descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         with open(descriptor, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(beside, path)
 
     def read_json(self, name: str) -> Any:
-        """Return a JSON file's value, or None where there is no such file."""
+        """Return a JSON file's value, or None where there is no such file or a power cut left none in it."""
         try:
             return json.loads(self.read(name))
-        except FileNotFoundError:
+        except (FileNotFoundError, json.JSONDecodeError):
             return None
 
     def write_json(self, name: str, value: Any) -> None:

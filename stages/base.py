@@ -39,6 +39,8 @@ class Step(ABC, Generic[ConfigT]):
         folder: set by the run before ``open``; a folder of the run directory that outlives part and process.
         counts: numbers of the current part, added to its report (calls, tokens, usd ...).
         seed: the run's seed, set before ``open``.
+        seeded: False where no result depends on the seed: a new seed then recomputes nothing.
+        columns_setting: the setting whose text names columns (``keep``), for error messages.
     """
 
     name: ClassVar[str]
@@ -47,6 +49,8 @@ class Step(ABC, Generic[ConfigT]):
     consumes: pa.Schema = NO_COLUMNS
     optional: pa.Schema = NO_COLUMNS
     reasons: ClassVar[Mapping[str, str]] = {}
+    seeded: ClassVar[bool] = True
+    columns_setting: str = ""
     folder: Storage
     seed: int = 0
 
@@ -112,6 +116,9 @@ class RunView(Protocol):
 
     def columns(self) -> pa.Schema:
         """Return every column a sink may read, source and stages."""
+
+    def dataset(self) -> str:
+        """Return the folder of the finished dataset, which ``datasets.load_from_disk`` opens."""
 
     def table(self, part: int, columns: Sequence[str], live: bool = True) -> pa.Table:
         """Return columns of a part: of the rows still live, or of all of them."""

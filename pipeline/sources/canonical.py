@@ -45,7 +45,7 @@ def canonical(row: Mapping[str, Any], folder: str) -> SourceRow:
     """
     values: dict[str, Any] = {}
     extra = {key: value for key, value in row.items() if key not in READERS and not _missing(value)}
-    values["extra"] = json.dumps(extra, sort_keys=True, ensure_ascii=False, default=_plain) if extra else None
+    values["extra"] = json.dumps(extra, sort_keys=True, default=_plain) if extra else None
     for name, read in READERS.items():
         if _missing(row.get(name)):
             continue

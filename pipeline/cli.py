@@ -1,0 +1,155 @@
+"""The command ``showtell``. Heavy imports wait until a command needs them: ``--help`` is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from schemas.errors import ConfigError, FatalError, Mistake
+
+if TYPE_CHECKING:
+    from pipeline.config import LoadedConfig
+    from pipeline.inline_runner import InlineRunner
+    from pipeline.plan import Plan
+    from pipeline.ray_runner import RayRunner
+    from pipeline.run_dir import RunDirectory
+
+__all__ = ["main"]
+
+DONE, FAILED, WRONG, INCOMPLETE = 0, 1, 2, 3
+"""Exit codes: done; the run failed; the config or command line is wrong; finished, but parts were given up."""
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=(
+    "Turn web image-text pairs, annotated images and spoken descriptions into a multimodal instruction dataset."
+))
+
+Config = Annotated[str, typer.Argument(help="The run's YAML file.", metavar="CONFIG")]
+RunDir = Annotated[str, typer.Argument(help="A run directory.", metavar="RUN_DIR")]
+RunDirOption = Annotated[str | None, typer.Option("--run-dir", help="Use this run directory instead of the config's.")]
+Settings = Annotated[list[str] | None, typer.Option(
+    "--set", metavar="KEY=VALUE", help="Change a setting: run_dir=..., or STAGE.KEY=... by the stage's name.",
+)]
+Until = Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")]
+RunnerName = Annotated[str, typer.Option("--runner", help="ray, or inline: everything in this process.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Only = Annotated[str, typer.Option("--only", metavar="REASON,...", help="Reject reasons to try again.")]
+
+
+@app.command()
+def run(
+    config: Config, run_dir: RunDirOption = None, until: Until = None, set_: Settings = None,
+    runner: RunnerName = "ray",
+) -> None:
+    """Run a config from source to dataset; a run that was stopped goes on where it was."""
+    from pipeline.config import load_config
+    from pipeline.plan import make_plan
+
+    loaded = load_config(config, set_ or (), run_dir)
+    _execute(loaded, make_plan(loaded, until), runner)
+
+
+@app.command()
+def check(config: Config, run_dir: RunDirOption = None, set_: Settings = None) -> None:
+    """Check a config and show the plan: columns, resources, what is done already, cost. Starts nothing."""
+    from pipeline.config import load_config
+    from pipeline.plan import make_plan
+    from pipeline.show import show_plan
+
+    loaded = load_config(config, set_ or (), run_dir)
+    show_plan(make_plan(loaded))
+
+
+@app.command()
+def status(run_dir: RunDir, json: AsJson = False) -> None:
+    """Show the funnel: rows in, kept, rejected by stage and reason; calls, tokens, cost."""
+    from pipeline.funnel import read_funnel
+    from pipeline.show import print_json, show_funnel
+
+    funnel = read_funnel(_existing_run(run_dir))
+    print_json(funnel.to_json()) if json else show_funnel(funnel)
+
+
+@app.command()
+def why(run_dir: RunDir, sample_id: Annotated[str, typer.Argument(metavar="SAMPLE_ID")], json: AsJson = False) -> None:
+    """Tell everything that happened to one sample."""
+    from pipeline.show import print_json, show_story
+    from pipeline.story import story
+
+    chapters = story(_existing_run(run_dir), sample_id)
+    print_json(chapters) if json else show_story(sample_id, chapters)
+
+
+@app.command()
+def retry(run_dir: RunDir, only: Only, runner: RunnerName = "ray") -> None:
+    """Try rows again that were rejected for some reasons, and bring every later stage up to date."""
+    from pipeline.config import check_config
+    from pipeline.plan import make_plan
+    from pipeline.retry import forget
+
+    directory = _existing_run(run_dir)
+    described = directory.describe()
+    loaded = check_config({**described["config"], "run_dir": directory.storage.url}, described["config_file"])
+    last = described["steps"][-1]["name"]
+    plan = make_plan(loaded, until=last)
+    count = forget(directory, [reason.strip() for reason in only.split(",") if reason.strip()])
+    typer.echo(f"trying {count} rows again")
+    _execute(loaded, plan, runner)
+
+
+def _execute(loaded: LoadedConfig, plan: Plan, runner_name: str) -> None:
+    from rich.console import Console
+
+    from pipeline.execute import execute
+    from pipeline.funnel import read_funnel
+    from pipeline.progress import watcher_for
+    from pipeline.show import show_end, show_funnel
+
+    runner = _runner(runner_name, plan)
+    watcher = watcher_for(Console())
+    try:
+        result = execute(loaded, plan, runner, watcher)
+    finally:
+        watcher.close()
+        runner.close()
+    show_funnel(read_funnel(result.view.run))
+    show_end(result)
+    raise typer.Exit(INCOMPLETE if result.given_up else DONE)
+
+
+def _runner(name: str, plan: Plan) -> InlineRunner | RayRunner:
+    if name == "inline":
+        from pipeline.inline_runner import InlineRunner
+
+        return InlineRunner()
+    if name == "ray":
+        from pipeline.ray_runner import RayRunner
+
+        return RayRunner(plan.config.ray)
+    raise ConfigError("--runner", [Mistake("--runner", name, "must be ray or inline")])
+
+
+def _existing_run(run_dir: str) -> RunDirectory:
+    from pipeline.run_dir import RunDirectory
+
+    directory = RunDirectory(run_dir if "://" in run_dir else os.path.abspath(run_dir))
+    if not directory.describe():
+        raise ConfigError(run_dir, [Mistake("RUN_DIR", "", "holds no run (no run.json)")])
+    return directory
+
+
+def main() -> None:
+    """Run the command line; mistakes of the user end in one line each and an exit code, never a traceback."""
+    try:
+        app()
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(WRONG)
+    except FatalError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; the same command goes on from here\n")
+        sys.exit(FAILED)

@@ -1,0 +1,194 @@
+"""One run from start to end: source, stages segment by segment, sinks."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipeline.config import LoadedConfig
+from pipeline.digest import json_digest
+from pipeline.ingest import ingest
+from pipeline.plan import Plan, PlannedStep
+from pipeline.run_dir import RunDirectory
+from pipeline.run_view import FinishedRun
+from pipeline.worker import Outcome, prepare, survey
+from schemas.errors import FatalError
+from schemas.storage import Storage
+from stages.base import Sink, Stage
+
+__all__ = ["Result", "Runner", "Watcher", "execute"]
+
+LIBRARIES = ("pyarrow", "datasets", "torch", "transformers", "openai-whisper", "img2dataset", "openai", "ray")
+
+
+class Runner(Protocol):
+    """What moves parts through stages."""
+
+    def run_parts(
+        self, plan: Plan, segment: Sequence[PlannedStep], run: RunDirectory, parts: Sequence[int]
+    ) -> Iterator[Outcome]:
+        """Bring the parts up to date at every stage of the segment, yielding each outcome as it happens."""
+
+    def launch(
+        self, work: Callable[[dict[str, Any]], None], settings: dict[str, Any], *, workers: int, cpus: float,
+        gpus: float,
+    ) -> None:
+        """Run a function on several workers at once (``stages.base.Launch``)."""
+
+    def close(self) -> None:
+        """Give everything back."""
+
+
+class Watcher(Protocol):
+    """Who is told how the run goes on."""
+
+    def begin(self, names: Sequence[str], parts: int) -> None:
+        """A segment of stages begins."""
+
+    def done(self, outcome: Outcome) -> None:
+        """A stage has finished a part, or given it up."""
+
+    def sink(self, name: str) -> None:
+        """A sink begins."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended.
+
+    Attributes:
+        view: the run, to be read.
+        given_up: stage and part -> error, of parts that could not be processed.
+        sinks: what each sink says of what it made.
+    """
+
+    view: FinishedRun
+    given_up: Mapping[tuple[str, int], str]
+    sinks: Mapping[str, Mapping[str, Any]]
+
+
+def execute(loaded: LoadedConfig, plan: Plan, runner: Runner, watcher: Watcher) -> Result:
+    """Run a plan, reusing whatever is committed already.
+
+    Raises:
+        ConfigError: the source cannot be read.
+        FatalError: the run cannot go on; what is committed stays.
+    """
+    run = RunDirectory(plan.config.run_dir)
+    with _only_run(run):
+        ingest(run, plan.config.source)
+        run.write_description(_description(loaded, plan))
+        parts: Sequence[int] = run.parts()
+        given_up: dict[tuple[str, int], str] = {}
+        for segment in _segments(plan):
+            if segment[0].step.surveys:
+                survey(plan, segment[0], run, parts)
+            watcher.begin([planned.name for planned in segment], len(parts))
+            for outcome in runner.run_parts(plan, segment, run, parts):
+                if outcome.fatal:
+                    raise FatalError(outcome.error)
+                if outcome.report is None:
+                    given_up[outcome.stage, outcome.part] = outcome.error
+                watcher.done(outcome)
+            lost = {part for _, part in given_up}
+            parts = [part for part in parts if part not in lost]
+        view = FinishedRun(plan, run, parts)
+        sinks = {}
+        for planned in plan.steps:
+            if isinstance(planned.step, Sink):
+                watcher.sink(planned.name)
+                sinks[planned.name] = _write_sink(planned, view, runner)
+        return Result(view, given_up, sinks)
+
+
+def _segments(plan: Plan) -> Iterator[list[PlannedStep]]:
+    """Yield the stages in stretches through which parts can stream: a barrier begins a new one."""
+    segment: list[PlannedStep] = []
+    for planned in plan.stages():
+        stage: Stage[Any] = planned.step
+        if stage.surveys and segment:
+            yield segment
+            segment = []
+        segment.append(planned)
+    if segment:
+        yield segment
+
+
+def _write_sink(planned: PlannedStep, view: FinishedRun, runner: Runner) -> Mapping[str, Any]:
+    """Let a sink write beside, then put its folder in place; its record comes last."""
+    sink: Sink[Any] = planned.step
+    storage, record = view.run.storage, f"sinks/{planned.name}.json"
+    fingerprints = [step.fingerprint for step in view.plan.steps[: planned.index + 1]]
+    inputs = json_digest([*fingerprints, view.digest()])
+    known = storage.read_json(record) or {}
+    if known.get("inputs") == inputs and storage.exists(sink.output):
+        return dict(known["summary"])
+    storage.remove(record)
+    prepare(sink, planned, view.plan, view.run)
+    sink.open()
+    with _folder_beside(storage, sink.output) as beside:
+        summary = sink.write(view, beside, runner.launch)
+        storage.remove(sink.output)
+        if storage.is_local:
+            os.rename(beside.root, storage.path(sink.output))
+        else:
+            storage.fs.put(f"{beside.root}/", storage.path(sink.output), recursive=True)
+    storage.write_json(record, {"inputs": inputs, "summary": summary})
+    return summary
+
+
+@contextmanager
+def _folder_beside(storage: Storage, output: str) -> Iterator[Storage]:
+    """Give an empty local folder: beside its final place where that is local, so that a rename moves it."""
+    parent = storage.root if storage.is_local else None
+    folder = tempfile.mkdtemp(prefix=f".{output}-", dir=parent)
+    os.chmod(folder, 0o755)
+    try:
+        yield Storage(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _only_run(run: RunDirectory) -> Iterator[None]:
+    """Hold a lock on a local run directory: two runs in one would undo each other's work."""
+    if not run.storage.is_local:
+        yield
+        return
+    Path(run.storage.root).mkdir(parents=True, exist_ok=True)
+    with open(run.storage.path(".lock"), "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FatalError(f"{run.storage.root}: another run is using this run directory") from None
+        for name in run.storage.names():
+            if name.startswith((".dataset-", ".model-")):
+                run.storage.remove(name)
+        yield
+
+
+def _description(loaded: LoadedConfig, plan: Plan) -> dict[str, Any]:
+    return {
+        "config": plan.raw,
+        "config_file": loaded.file,
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "steps": [
+            {
+                "name": planned.name,
+                "use": planned.config.use,
+                "fingerprint": planned.fingerprint,
+                "folder": planned.folder if isinstance(planned.step, Stage) else "",
+            }
+            for planned in plan.steps
+        ],
+    }

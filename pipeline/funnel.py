@@ -1,0 +1,76 @@
+"""The funnel: what came in, what was kept, what was rejected where and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipeline.run_dir import RunDirectory
+from schemas.report import PartReport
+
+__all__ = ["Funnel", "FunnelStage", "read_funnel"]
+
+
+@dataclass(frozen=True)
+class FunnelStage:
+    """One line of the funnel.
+
+    Attributes:
+        stage: its name; ``source`` for the first.
+        parts: parts committed.
+        entered, kept: rows that came in and went on.
+        rejected: rows that did not go on, by reason.
+        seconds: working time, over all actors.
+        metrics: calls, tokens, bytes, usd ...
+        given_up: parts that could not be processed, with the error.
+    """
+
+    stage: str
+    parts: int
+    entered: int
+    kept: int
+    rejected: Mapping[str, int]
+    seconds: float
+    metrics: Mapping[str, float]
+    given_up: Mapping[int, str]
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """A run's account: rows in = rows kept + rows rejected, by reason.
+
+    Attributes:
+        rows: rows of the source.
+        parts: parts of the source.
+        stages: the source and each stage, in order.
+        sinks: what each finished sink says of what it made.
+    """
+
+    rows: int
+    parts: int
+    stages: list[FunnelStage]
+    sinks: Mapping[str, Mapping[str, Any]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return asdict(self)
+
+
+def read_funnel(run: RunDirectory) -> Funnel:
+    """Read the reports of a run, finished or not."""
+    stages = [_line(run, name, folder) for name, folder in run.stage_folders().items()]
+    names = [step["name"] for step in run.describe().get("steps", ())]
+    records = {name: run.storage.read_json(f"sinks/{name}.json") for name in names}
+    sinks = {name: record["summary"] for name, record in records.items() if record}
+    source = run.source()
+    return Funnel(source.get("rows", 0), source.get("parts", 0), stages, sinks)
+
+
+def _line(run: RunDirectory, name: str, folder: str) -> FunnelStage:
+    reports = [report for part in run.parts() if (report := run.report(folder, part)) is not None]
+    summed = sum(reports, PartReport())
+    return FunnelStage(
+        name, len(reports), summed.entered, summed.kept, summed.rejected, summed.seconds, summed.metrics,
+        run.given_up(folder),
+    )

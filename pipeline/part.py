@@ -1,0 +1,177 @@
+"""One stage over one part: take the live rows, reuse what is known, process the rest, commit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.digest import digest, row_digests
+from pipeline.plan import SOURCE_OWNER, Plan, PlannedStep
+from pipeline.run_dir import RunDirectory, owner_folder
+from schemas.columns import BOOKKEEPING, DETAIL, DIGEST, INPUT, LIVE, REASON, REJECTED
+from schemas.errors import FatalError, ShowtellError
+from schemas.report import PartReport
+from stages.base import Stage
+
+__all__ = ["ERROR", "Inputs", "inputs_of", "work_part"]
+
+ERROR = "error"
+"""Reject reason of a row whose processing raised; the detail says what."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a step gets of one part.
+
+    Attributes:
+        columns: the columns it reads and ``id``, all rows.
+        live: whether each row is still live.
+        keys: digest of each row's inputs; null digests of dead rows count as empty.
+    """
+
+    columns: pa.Table
+    live: list[bool]
+    keys: list[bytes]
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the part's inputs: which rows are live, and what they hold."""
+        live = (key if alive else b"" for key, alive in zip(self.keys, self.live, strict=True))
+        return digest(live).hex()
+
+    def live_rows(self) -> pa.Table:
+        """Return the columns of the live rows."""
+        return self.columns.filter(pa.array(self.live, pa.bool_()))
+
+
+def inputs_of(run: RunDirectory, plan: Plan, planned: PlannedStep, part: int, surveyed: str = "") -> Inputs:
+    """Read what a step gets of a part.
+
+    Args:
+        surveyed: digest of the survey the step's results also depend on.
+    """
+    previous = plan.previous_stage(planned)
+    before = previous.index if previous else SOURCE_OWNER
+    origins = {**planned.reads, "id": plan.columns["id"]}
+    read_owners = sorted({origin.owner for origin in planned.reads.values()})
+    tables = {
+        owner: run.read(owner_folder(plan, owner), part) for owner in {*read_owners, before, SOURCE_OWNER}
+    }
+    columns = pa.table({name: tables[origin.owner][origin.column] for name, origin in origins.items()})
+    for field in planned.step.optional:
+        if field.name not in columns.column_names:
+            columns = columns.append_column(field, pa.nulls(columns.num_rows, field.type))
+    digests = [tables[owner][DIGEST].to_pylist() for owner in read_owners]
+    keys = [
+        digest([surveyed.encode(), row_id.encode(), *(known or b"" for known in row)])
+        for row_id, *row in zip(columns["id"].to_pylist(), *digests, strict=True)
+    ]
+    return Inputs(columns, tables[before][LIVE].to_pylist(), keys)
+
+
+def work_part(run: RunDirectory, plan: Plan, planned: PlannedStep, part: int, surveyed: str = "") -> PartReport:
+    """Bring one stage's part up to date and return its report. The stage must be open.
+
+    A committed part whose inputs are the same is left as it is. Of a part whose inputs changed, only rows whose
+    own inputs changed are processed.
+    """
+    stage: Stage[Any] = planned.step
+    inputs = inputs_of(run, plan, planned, part, surveyed)
+    committed = run.report(planned.folder, part)
+    if committed is not None and committed.inputs == inputs.digest:
+        return committed
+    known = run.read(planned.folder, part) if committed is not None else _nothing(stage, len(inputs.live))
+    to_do = _rows_to_do(inputs, known)
+    stage.counts.clear()
+    started = time.perf_counter()
+    fresh = _process(stage, inputs.columns.take(pa.array(to_do, pa.int64())))
+    seconds = time.perf_counter() - started
+    table = _merge(stage, inputs, known, to_do, fresh)
+    report = _report(inputs, table, len(to_do), seconds, dict(stage.counts))
+    run.commit(planned.folder, part, table, report, replaces=committed is not None)
+    return report
+
+
+def _nothing(stage: Stage[Any], rows: int) -> pa.Table:
+    schema = pa.schema([*stage.produces, *BOOKKEEPING])
+    return pa.table([pa.nulls(rows, field.type) for field in schema], schema=schema)
+
+
+def _rows_to_do(inputs: Inputs, known: pa.Table) -> list[int]:
+    rows = zip(inputs.live, inputs.keys, known[INPUT].to_pylist(), strict=True)
+    return [row for row, (alive, key, known_key) in enumerate(rows) if alive and key != known_key]
+
+
+def _process(stage: Stage[Any], rows: pa.Table) -> pa.Table:
+    """Return the produced columns and the rejects of ``rows``, batch by batch."""
+    schema = pa.schema([*stage.produces, *REJECTED])
+    size = stage.config.batch_rows
+    batches = (rows.slice(start, size) for start in range(0, rows.num_rows, size))
+    return pa.concat_tables([schema.empty_table(), *(_process_batch(stage, batch, schema) for batch in batches)])
+
+
+def _process_batch(stage: Stage[Any], batch: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Process a batch; if it raises, row by row, so that only the row that raises is lost."""
+    try:
+        return _complete(stage, stage.process(batch), batch.num_rows, schema)
+    except FatalError:
+        raise
+    except Exception as error:
+        if batch.num_rows > 1:
+            rows = (batch.slice(row, 1) for row in range(batch.num_rows))
+            return pa.concat_tables([_process_batch(stage, row, schema) for row in rows])
+        detail = str(error) if isinstance(error, ShowtellError) else f"{type(error).__name__}: {error}"
+        return pa.Table.from_pylist([{REASON: ERROR, DETAIL: detail}], schema=schema)
+
+
+def _complete(stage: Stage[Any], result: pa.Table, rows: int, schema: pa.Schema) -> pa.Table:
+    """Check and cast what a stage returned; the reject columns may be missing where nothing is rejected."""
+    if result.num_rows != rows:
+        raise FatalError(f"{stage.name}: process() returned {result.num_rows} rows for {rows}")
+    for field in REJECTED:
+        if field.name not in result.column_names:
+            result = result.append_column(field, pa.nulls(rows, field.type))
+    missing = [name for name in schema.names if name not in result.column_names]
+    if missing:
+        raise FatalError(f"{stage.name}: process() returned no column {', '.join(missing)}")
+    return result.select(schema.names).cast(schema)
+
+
+def _merge(stage: Stage[Any], inputs: Inputs, known: pa.Table, to_do: Sequence[int], fresh: pa.Table) -> pa.Table:
+    """Return the part: fresh values where rows were processed, known ones elsewhere, with the bookkeeping."""
+    keys = pa.array([inputs.keys[row] for row in to_do], pa.binary(16))
+    fresh = fresh.append_column(INPUT, keys)
+    fresh = fresh.append_column(DIGEST, pa.array(row_digests(fresh.drop_columns([INPUT])), pa.binary(16)))
+    if len(to_do) == len(inputs.live):
+        merged = fresh
+    else:
+        order = list(range(len(inputs.live)))
+        for position, row in enumerate(to_do):
+            order[row] = len(order) + position
+        merged = pa.concat_tables([known.select(fresh.column_names), fresh]).take(pa.array(order, pa.int64()))
+    alive = pc.and_(pa.array(inputs.live, pa.bool_()), merged[REASON].is_null())
+    merged = merged.append_column(LIVE, alive)
+    return merged.select([*stage.produces.names, *BOOKKEEPING.names])
+
+
+def _report(inputs: Inputs, table: pa.Table, computed: int, seconds: float, metrics: dict[str, float]) -> PartReport:
+    reasons = table.filter(pa.array(inputs.live, pa.bool_()))[REASON].drop_null()
+    rejected = {count["values"]: count["counts"] for count in reasons.value_counts().to_pylist()}
+    return PartReport(
+        rows=len(inputs.live),
+        entered=sum(inputs.live),
+        kept=sum(inputs.live) - len(reasons),
+        rejected=rejected,
+        computed=computed,
+        seconds=round(seconds, 3),
+        metrics=metrics,
+        inputs=inputs.digest,
+    )
+
+

@@ -1,0 +1,97 @@
+"""How a run is shown while it runs: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from pipeline.worker import Outcome
+
+__all__ = ["Bars", "Lines", "watcher_for"]
+
+LINE_EVERY_S = 5.0
+
+
+class Lines:
+    """One plain line when a stage ends, and one every few seconds of a long stage; for logs."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.parts = 0
+        self.finished: dict[str, int] = {}
+        self.rows: dict[str, tuple[int, int]] = {}
+        self.last = time.monotonic()
+
+    def begin(self, names: Sequence[str], parts: int) -> None:
+        """A segment of stages begins."""
+        self.parts = parts
+        self.finished |= dict.fromkeys(names, 0)
+        self.rows |= dict.fromkeys(names, (0, 0))
+
+    def done(self, outcome: Outcome) -> None:
+        """A stage has finished a part, or given it up."""
+        name = outcome.stage
+        self.finished[name] += 1
+        if outcome.report is None:
+            self.console.print(f"{name}: gave up {outcome.error}", markup=False, highlight=False)
+        else:
+            entered, kept = self.rows[name]
+            self.rows[name] = (entered + outcome.report.entered, kept + outcome.report.kept)
+        if self.finished[name] == self.parts or time.monotonic() - self.last > LINE_EVERY_S:
+            self.last = time.monotonic()
+            entered, kept = self.rows[name]
+            line = f"{name}: {self.finished[name]}/{self.parts} parts, kept {kept} of {entered} rows"
+            self.console.print(line, markup=False, highlight=False)
+
+    def sink(self, name: str) -> None:
+        """A sink begins."""
+        self.console.print(f"{name}: writing", markup=False, highlight=False)
+
+    def close(self) -> None:
+        """Nothing to take down."""
+
+
+class Bars:
+    """One bar a stage."""
+
+    def __init__(self, console: Console) -> None:
+        self.bars = Progress(
+            TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[kept]}"),
+            TimeElapsedColumn(), console=console,
+        )
+        self.tasks: dict[str, TaskID] = {}
+        self.rows: dict[str, tuple[int, int]] = {}
+        self.bars.start()
+
+    def begin(self, names: Sequence[str], parts: int) -> None:
+        """A segment of stages begins."""
+        for name in names:
+            self.tasks[name] = self.bars.add_task(name, total=parts, kept="")
+            self.rows[name] = (0, 0)
+
+    def done(self, outcome: Outcome) -> None:
+        """A stage has finished a part, or given it up."""
+        name = outcome.stage
+        if outcome.report is not None:
+            entered, kept = self.rows[name]
+            self.rows[name] = (entered + outcome.report.entered, kept + outcome.report.kept)
+        else:
+            self.bars.console.print(f"{name}: gave up {outcome.error}", markup=False)
+        entered, kept = self.rows[name]
+        self.bars.update(self.tasks[name], advance=1, kept=f"kept {kept} of {entered}")
+
+    def sink(self, name: str) -> None:
+        """A sink begins."""
+        self.tasks[name] = self.bars.add_task(name, total=None, kept="writing")
+
+    def close(self) -> None:
+        """Leave the bars as they are and stop drawing."""
+        self.bars.stop()
+
+
+def watcher_for(console: Console) -> Bars | Lines:
+    """Return bars for a terminal, lines for anything else."""
+    return Bars(console) if console.is_terminal else Lines(console)

@@ -1,0 +1,197 @@
+"""Streams part numbers through one Ray Data actor pool per stage. Only here and in ray_train.py is Ray imported.
+
+The data itself stays in the run directory: each actor maps the part, works, commits, and passes the number on.
+So resume and determinism do not depend on how Ray lays out its blocks.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+# Ray's C++ core otherwise prints internal notices between the progress lines.
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+
+import numpy as np
+import ray
+from ray.data import ActorPoolStrategy, DataContext
+
+from pipeline.plan import Plan, PlannedStep
+from pipeline.run_dir import RunDirectory
+from pipeline.worker import Outcome, StageWorker
+from schemas.config import RayConfig
+from schemas.errors import FatalError
+
+__all__ = ["RayRunner"]
+
+POLL_S = 0.1
+OBJECT_STORE_BYTES = 256 << 20
+TASK_RETRIES = 2
+"""How often a part is tried again after its actor died. A part that kills its actor every time is given up."""
+
+Batch = dict[str, Any]
+
+
+class RayRunner:
+    """All stages of a segment at once, each in its own actors.
+
+    Args:
+        config: which cluster.
+    """
+
+    def __init__(self, config: RayConfig) -> None:
+        local = config.address == "local"
+        options: dict[str, Any] = {"num_cpus": config.num_cpus, "object_store_memory": OBJECT_STORE_BYTES}
+        try:
+            ray.init(
+                address=config.address,
+                include_dashboard=False if local else None,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **(options if local else {}),
+            )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise FatalError(f"ray.address = {config.address}: cannot join or start Ray: {error}") from error
+        _quiet(DataContext.get_current())
+
+    def run_parts(
+        self, plan: Plan, segment: Sequence[PlannedStep], run: RunDirectory, parts: Sequence[int]
+    ) -> Iterator[Outcome]:
+        """Bring the parts up to date at every stage of the segment, yielding each outcome as it happens."""
+        if not parts:
+            return
+        board = ray.remote(num_cpus=0, max_restarts=-1)(Board).remote()
+        stream = ray.data.from_items([{"part": part, "live": True} for part in parts], override_num_blocks=len(parts))
+        share = _share(segment)
+        for planned in segment:
+            stream = stream.map_batches(
+                RayStage,
+                batch_size=1,
+                fn_constructor_args=(plan, planned.index, run, board),
+                compute=ActorPoolStrategy(min_size=planned.config.actors[0], max_size=planned.config.actors[1]),
+                max_task_retries=TASK_RETRIES,
+                **_resources(planned, share),
+            )
+        yield from _watch(stream, board, segment, parts)
+
+    def launch(
+        self, work: Callable[[dict[str, Any]], None], settings: dict[str, Any], *, workers: int, cpus: float,
+        gpus: float,
+    ) -> None:
+        """Run ``work`` on several Ray Train workers."""
+        from pipeline.ray_train import launch
+
+        launch(work, settings, workers=workers, cpus=cpus, gpus=gpus)
+
+    def close(self) -> None:
+        """Leave the cluster, or stop the local one."""
+        ray.shutdown()
+
+
+class Board:
+    """Where actors pin up outcomes for the driver to fetch; a Ray actor."""
+
+    def __init__(self) -> None:
+        self.pinned: list[Outcome] = []
+
+    def pin(self, outcome: Outcome) -> None:
+        """Add an outcome."""
+        self.pinned.append(outcome)
+
+    def take(self) -> list[Outcome]:
+        """Return the outcomes pinned since the last call."""
+        taken, self.pinned = self.pinned, []
+        return taken
+
+
+class RayStage:
+    """A stage worker as Ray Data calls it: a batch is one part number."""
+
+    def __init__(self, plan: Plan, index: int, run: RunDirectory, board: Any) -> None:
+        self.worker = StageWorker(plan, plan.steps[index], run)
+        self.board = board
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Process the part, unless an earlier stage gave it up, and pass it on."""
+        if not batch["live"][0]:
+            return batch
+        outcome = self.worker(int(batch["part"][0]))
+        self.board.pin.remote(outcome)
+        return {"part": batch["part"], "live": np.array([outcome.report is not None])}
+
+
+def _watch(stream: Any, board: Any, segment: Sequence[PlannedStep], parts: Sequence[int]) -> Iterator[Outcome]:
+    """Drive the stream in a thread and yield outcomes meanwhile; at the end, name the parts that were lost."""
+    errors: list[BaseException] = []
+
+    def drive() -> None:
+        try:
+            for _ in stream.iter_batches(batch_size=None):
+                pass
+        except BaseException as error:
+            errors.append(error)
+
+    driver = threading.Thread(target=drive, daemon=True)
+    driver.start()
+    missing = {planned.name: set(parts) for planned in segment}
+    while True:
+        finished = not driver.is_alive()
+        for outcome in _take(board):
+            missing[outcome.stage].discard(outcome.part)
+            if outcome.report is None:
+                _forget(missing, outcome.part)
+            yield outcome
+        if finished:
+            break
+        time.sleep(POLL_S)
+    if errors:
+        raise FatalError(f"Ray stopped: {str(errors[0]).strip().splitlines()[-1]}")
+    for stage, lost in missing.items():
+        for part in sorted(lost):
+            _forget(missing, part)
+            yield Outcome(stage, part, None, f"part {part}: its worker died {TASK_RETRIES + 1} times")
+
+
+def _take(board: Any) -> list[Outcome]:
+    try:
+        return ray.get(board.take.remote())  # type: ignore[no-any-return]
+    except ray.exceptions.RayError as error:
+        raise FatalError(f"Ray stopped: {str(error).strip().splitlines()[0]}") from error
+
+
+def _forget(missing: dict[str, set[int]], part: int) -> None:
+    for waiting in missing.values():
+        waiting.discard(part)
+
+
+def _share(segment: Sequence[PlannedStep]) -> float:
+    """Return the factor by which CPU requests shrink so that every stage's first actors fit at once."""
+    wanted = sum(planned.config.cpus * planned.config.actors[0] for planned in segment)
+    available = ray.cluster_resources().get("CPU", 1.0)
+    return min(1.0, available / wanted) if wanted else 1.0
+
+
+def _resources(planned: PlannedStep, share: float) -> dict[str, float]:
+    """Return what Ray reserves for one actor. Ray Data takes CPUs or GPUs, not both."""
+    if planned.config.gpus and ray.cluster_resources().get("GPU"):
+        return {"num_gpus": planned.config.gpus}
+    return {"num_cpus": int(planned.config.cpus * share * 1000) / 1000}
+
+
+def _quiet(context: DataContext) -> None:
+    """Silence Ray Data's own bars and notices: the run has its own."""
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.max_errored_blocks = -1
+    context.execution_options.preserve_order = False
+    for name in ("ray", "ray.data", "ray.train", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # Ray 2.60 has no other way yet to bound the retries of a part whose actor dies.
+    warnings.filterwarnings("ignore", message=".*ray_remote_args.*")

@@ -1,0 +1,100 @@
+"""The run directory: where each file of a run is, and how a part is committed.
+
+A part file is written whole, its report last; a part without its report never happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.plan import SOURCE_OWNER, Plan
+from schemas.report import PartReport, total
+from schemas.storage import Storage
+
+__all__ = ["SOURCE_FOLDER", "RunDirectory"]
+
+RUN_FILE = "run.json"
+SOURCE_FOLDER = "source"
+SOURCE_FILE = "source/source.json"
+
+
+class RunDirectory:
+    """One run's files.
+
+    Args:
+        url: the run directory, local or remote.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.storage = Storage(url)
+
+    def describe(self) -> dict[str, Any]:
+        """Return ``run.json``; empty where there is no run."""
+        return dict(self.storage.read_json(RUN_FILE) or {})
+
+    def write_description(self, description: Mapping[str, Any]) -> None:
+        """Commit ``run.json``."""
+        self.storage.write_json(RUN_FILE, description)
+
+    def stage_folders(self) -> dict[str, str]:
+        """Return the stages of the last run, in order, the source first, and each one's folder."""
+        steps = self.describe().get("steps", ())
+        return {"source": SOURCE_FOLDER} | {step["name"]: step["folder"] for step in steps if step["folder"]}
+
+    def source(self) -> dict[str, Any]:
+        """Return the index of the written source (``parts``, ``rows``, ``fingerprint``); empty before."""
+        return dict(self.storage.read_json(SOURCE_FILE) or {})
+
+    def write_source(self, index: Mapping[str, Any]) -> None:
+        """Commit the source's index, after its parts."""
+        self.storage.write_json(SOURCE_FILE, index)
+
+    def parts(self) -> range:
+        """Return the numbers of the source's parts."""
+        return range(int(self.source().get("parts", 0)))
+
+    def report(self, folder: str, part: int) -> PartReport | None:
+        """Return a part's report; None where the part is not committed."""
+        data = self.storage.read_json(f"{folder}/{part:05d}.json")
+        return None if data is None else PartReport.model_validate(data)
+
+    def total(self, folder: str) -> PartReport:
+        """Return the sum of the reports of the committed parts."""
+        found = (self.report(folder, part) for part in self.parts())
+        return total(report for report in found if report is not None)
+
+    def commit(self, folder: str, part: int, table: pa.Table, report: PartReport, *, replaces: bool) -> None:
+        """Write a part, then its report.
+
+        A report already there goes first: it must never describe a newer part. The part is on the disk before its
+        report, which need not be: a report that a power cut emptied only means that the part is done again.
+        """
+        if replaces:
+            self.storage.remove(f"{folder}/{part:05d}.json")
+        self.storage.write_table(f"{folder}/{part:05d}.arrow", table)
+        self.storage.write(f"{folder}/{part:05d}.json", report.model_dump_json().encode(), durable=False)
+
+    def read(self, folder: str, part: int, columns: list[str] | None = None) -> pa.Table:
+        """Return columns of all rows of a committed part, memory-mapped."""
+        return self.storage.read_table(f"{folder}/{part:05d}.arrow", columns)
+
+    def give_up(self, folder: str, part: int, error: str) -> None:
+        """Record that a part could not be processed."""
+        self.storage.write(f"{folder}/{part:05d}.failed", error.encode())
+
+    def given_up(self, folder: str) -> dict[int, str]:
+        """Return the parts that could not be processed and are still not committed, with the error."""
+        names = set(self.storage.names(folder))
+        return {
+            int(name[:5]): self.storage.read(f"{folder}/{name}").decode()
+            for name in sorted(names)
+            if name.endswith(".failed") and f"{name[:5]}.json" not in names
+        }
+
+
+def owner_folder(plan: Plan, owner: int) -> str:
+    """Return the folder of a step, or of the source."""
+    return SOURCE_FOLDER if owner == SOURCE_OWNER else plan.steps[owner].folder

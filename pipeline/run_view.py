@@ -1,0 +1,115 @@
+"""A finished run, or what there is of it, as sinks and reports read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.digest import digest
+from pipeline.plan import SOURCE_OWNER, Plan
+from pipeline.run_dir import SOURCE_FOLDER, RunDirectory, owner_folder
+from schemas.columns import DETAIL, DIGEST, LIVE, REASON
+from schemas.report import PartReport
+
+__all__ = ["FinishedRun"]
+
+REJECTS = pa.schema([(name, pa.string()) for name in ("id", "url", "stage", "reason", "detail")])
+
+
+class FinishedRun:
+    """Reads the parts that every stage has committed (``stages.base.RunView``).
+
+    Args:
+        plan: the run's plan.
+        run: its directory.
+        parts: the finished parts, in order.
+    """
+
+    def __init__(self, plan: Plan, run: RunDirectory, parts: Sequence[int]) -> None:
+        self.plan, self.run, self._parts = plan, run, tuple(parts)
+        self.name, self.seed = plan.config.name, plan.config.seed
+        self.owners = [SOURCE_OWNER, *(planned.index for planned in plan.stages())]
+
+    def parts(self) -> Sequence[int]:
+        """Return the numbers of the finished parts."""
+        return self._parts
+
+    def columns(self) -> pa.Schema:
+        """Return every column, of source and stages."""
+        return pa.schema([(name, origin.type) for name, origin in self.plan.columns.items()])
+
+    def dataset(self) -> str:
+        """Return the path of the finished dataset."""
+        return self.run.storage.path("dataset")
+
+    def table(self, part: int, columns: Sequence[str], live: bool = True) -> pa.Table:
+        """Return columns of a part, of the rows still live or of all.
+
+        A row that had been rejected before a stage has nulls in the stage's columns.
+        """
+        arrays = {}
+        for name in columns:
+            origin = self.plan.columns[name]
+            array = self.run.read(owner_folder(self.plan, origin.owner), part, [origin.column]).column(0)
+            entered = self._entered(part, origin.owner)
+            rows = pa.array([row if alive else None for row, alive in enumerate(entered)], pa.int64())
+            arrays[name] = array if all(entered) else array.take(rows)
+        table = pa.table(arrays)
+        return table.filter(pa.array(self._live(part, self.owners[-1]))) if live else table
+
+    def rejects(self, part: int) -> pa.Table:
+        """Return the rejected rows of a part: ``id, url, stage, reason, detail``."""
+        source = self.run.read(SOURCE_FOLDER, part, ["id", "image_url", "audio_url"]).to_pylist()
+        rows = []
+        for owner in self.owners:
+            stage = "source" if owner == SOURCE_OWNER else self.plan.steps[owner].name
+            verdicts = self.run.read(owner_folder(self.plan, owner), part, [REASON, DETAIL]).to_pylist()
+            for row, (entered, verdict) in enumerate(zip(self._entered(part, owner), verdicts, strict=True)):
+                if entered and verdict[REASON] is not None:
+                    url = source[row]["image_url"] or source[row]["audio_url"]
+                    rows.append((row, source[row]["id"], url, stage, verdict[REASON], verdict[DETAIL]))
+        return pa.Table.from_pylist(
+            [dict(zip(REJECTS.names, row[1:], strict=True)) for row in sorted(rows)], schema=REJECTS
+        )
+
+    def reports(self) -> Mapping[str, PartReport]:
+        """Return the summed report of the source and of each stage, in order."""
+        stages = {planned.name: self.run.total(planned.folder) for planned in self.plan.stages()}
+        return {"source": self.run.total(SOURCE_FOLDER), **stages}
+
+    def steps(self) -> Sequence[Mapping[str, Any]]:
+        """Return name, use, version, fingerprint and settings (as the config has them) of each step, in order."""
+        return [
+            {
+                "name": planned.name,
+                "use": planned.config.use,
+                "version": planned.step.version,
+                "fingerprint": planned.fingerprint,
+                "settings": {key: value for key, value in settings.items() if key not in {"use", "name"}},
+            }
+            for planned, settings in zip(self.plan.steps, self.plan.raw["stages"], strict=False)
+        ]
+
+    def digest(self) -> str:
+        """Return the digest of everything a sink may read: equal runs give equal digests."""
+        return digest(self._all_digests()).hex()
+
+    def _all_digests(self) -> Iterator[bytes]:
+        for part in self._parts:
+            for owner in self.owners:
+                known = self.run.read(owner_folder(self.plan, owner), part, [DIGEST])[DIGEST].to_pylist()
+                yield from (
+                    value if entered and value else b""
+                    for value, entered in zip(known, self._entered(part, owner), strict=True)
+                )
+
+    def _live(self, part: int, owner: int) -> list[bool]:
+        return self.run.read(owner_folder(self.plan, owner), part, [LIVE])[LIVE].to_pylist()  # type: ignore[no-any-return]
+
+    def _entered(self, part: int, owner: int) -> list[bool]:
+        """Return which rows were live when a step began; all of them for the source."""
+        if owner == SOURCE_OWNER:
+            return [True] * self.run.read(SOURCE_FOLDER, part, [LIVE]).num_rows
+        return self._live(part, self.owners[self.owners.index(owner) - 1])

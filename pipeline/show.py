@@ -1,0 +1,130 @@
+"""What the commands print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.execute import Result
+from pipeline.funnel import Funnel, FunnelStage
+from pipeline.plan import SOURCE_OWNER, Plan, PlannedStep
+from pipeline.run_dir import RunDirectory
+from pipeline.story import Chapter
+from stages.base import Stage
+
+__all__ = ["print_json", "show_end", "show_funnel", "show_plan", "show_story"]
+
+console = Console()
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, for programs."""
+    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def show_funnel(funnel: Funnel) -> None:
+    """Print the funnel as a table."""
+    table = Table("stage", "parts", "rows in", "kept", "rejected", "seconds", "counted", title=f"{funnel.rows} samples")
+    for column in (1, 2, 3, 5):
+        table.columns[column].justify = "right"
+    for line in funnel.stages:
+        table.add_row(
+            line.stage, f"{line.parts}/{funnel.parts}", str(line.entered), str(line.kept),
+            _counts(line.rejected), f"{line.seconds:.1f}", _metrics(line),
+        )
+    console.print(table)
+    for line in funnel.stages:
+        for error in line.given_up.values():
+            console.print(f"given up: {line.stage}: {error}", markup=False)
+    for name, summary in funnel.sinks.items():
+        _show_sink(name, summary)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return "\n".join(f"{reason} {count}" for reason, count in ordered)
+
+
+def _metrics(line: FunnelStage) -> str:
+    return "\n".join(f"{name} {value:g}" for name, value in sorted(line.metrics.items()))
+
+
+def _show_sink(name: str, summary: Mapping[str, Any]) -> None:
+    """Print what a sink made: its numbers, and its table if it has one (header first)."""
+    plain = {key: value for key, value in summary.items() if key != "table"}
+    console.print(f"{name}: " + ", ".join(f"{key} {_number(value)}" for key, value in plain.items()), markup=False)
+    if rows := summary.get("table"):
+        table = Table(*(str(cell) for cell in rows[0]))
+        for row in rows[1:]:
+            table.add_row(*(escape(_number(cell)) for cell in row))
+        console.print(table)
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def show_end(result: Result) -> None:
+    """Print where the results are."""
+    storage = result.view.run.storage
+    for planned in result.view.plan.steps:
+        output = getattr(planned.step, "output", None)
+        if output and storage.exists(f"{output}/README.md"):
+            label = "dataset card" if output == "dataset" else f"{output} report"
+            console.print(f"{label}: {storage.path(output)}/README.md", markup=False, soft_wrap=True)
+
+
+def show_plan(plan: Plan) -> None:
+    """Print the steps of a plan, what each reads and adds, its resources, and what is done already."""
+    run = RunDirectory(plan.config.run_dir)
+    parts = len(run.parts())
+    table = Table("step", "reads", "adds", "actors", "each", "done", title=f"{plan.config.name} -> {plan.config.run_dir}")
+    for planned in plan.steps:
+        config = planned.config
+        adds = planned.step.produces.names if isinstance(planned.step, Stage) else [f"{planned.step.output}/"]
+        each = f"{config.cpus:g} CPU" + (f", {config.gpus:g} GPU" if config.gpus else "")
+        table.add_row(
+            planned.name, _reads(plan, planned), "\n".join(adds), "-".join(map(str, sorted(set(config.actors)))), each,
+            _done(run, planned, parts),
+        )
+    console.print(table)
+    rows = run.source().get("rows")
+    if rows is None:
+        console.print("The source has not been read yet; costs are known after the first `run --until` a stage.")
+        return
+    for planned in plan.steps:
+        for name, amount in planned.step.estimate(rows).items():
+            console.print(f"{planned.name}: at most {amount:g} {name} for {rows} samples", markup=False)
+
+
+def _reads(plan: Plan, planned: PlannedStep) -> str:
+    owners = {
+        column: "source" if origin.owner == SOURCE_OWNER else plan.steps[origin.owner].name
+        for column, origin in planned.reads.items()
+    }
+    return "\n".join(f"{column} ({owner})" for column, owner in owners.items())
+
+
+def _done(run: RunDirectory, planned: PlannedStep, parts: int) -> str:
+    if not isinstance(planned.step, Stage):
+        return ""
+    done = sum(name.endswith(".json") and name[0].isdigit() for name in run.storage.names(planned.folder))
+    return f"{done}/{parts}" if parts else "-"
+
+
+def show_story(sample_id: str, chapters: Sequence[Chapter]) -> None:
+    """Print a sample's story, a stage at a time."""
+    console.print(f"sample {sample_id}", style="bold", markup=False)
+    for chapter in chapters:
+        verdict = f"{chapter['state']} {chapter.get('reason') or ''}".strip()
+        detail = f": {chapter['detail']}" if chapter.get("detail") else ""
+        console.print(f"{chapter['stage']}: {verdict}{detail}", style="bold", markup=False, soft_wrap=True)
+        for name, value in chapter.get("values", {}).items():
+            if value is not None:
+                text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+                console.print(f"  {name}: {text}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,104 @@
+"""The stage actor: one opened stage that takes part numbers. Both runners run exactly this."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.digest import digest
+from pipeline.part import inputs_of, work_part
+from pipeline.plan import Plan, PlannedStep
+from pipeline.run_dir import RunDirectory
+from schemas.errors import FatalError
+from schemas.report import PartReport
+from stages.base import Stage, Step
+
+__all__ = ["Outcome", "StageWorker", "prepare", "survey"]
+
+ATTEMPTS = 2
+"""How often a part is tried before it is given up: a full disk or a lost mount may come back once."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one part at one stage.
+
+    Attributes:
+        stage: the stage's name.
+        part: the part's number.
+        report: its report; None if it was not committed.
+        error: why not.
+        fatal: no other part would fare better: the run must stop.
+    """
+
+    stage: str
+    part: int
+    report: PartReport | None
+    error: str = ""
+    fatal: bool = False
+
+
+class StageWorker:
+    """Opens a stage once, then brings parts up to date. Never raises: what went wrong is in the outcome.
+
+    Args:
+        plan: the run's plan.
+        planned: the step of it that is to be worked on.
+        run: the run directory.
+    """
+
+    def __init__(self, plan: Plan, planned: PlannedStep, run: RunDirectory) -> None:
+        self.plan, self.planned, self.run = plan, planned, run
+        self.failure = ""
+        try:
+            self._open()
+        except FatalError as error:
+            self.failure = f"{planned.name}: {error}"
+        except Exception as error:
+            self.failure = f"{planned.name}: cannot start: {type(error).__name__}: {error}"
+
+    def _open(self) -> None:
+        stage = self.planned.step
+        prepare(stage, self.planned, self.plan, self.run)
+        self.surveyed = ""
+        if stage.surveys:
+            stage.surveyed = self.run.storage.read_table(f"{self.planned.folder}/survey.arrow")
+            self.surveyed = self.run.storage.read_json(f"{self.planned.folder}/survey.json")["inputs"]
+        stage.open()
+
+    def __call__(self, part: int) -> Outcome:
+        """Process a part and commit it."""
+        name = self.planned.name
+        if self.failure:
+            return Outcome(name, part, None, self.failure, fatal=True)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return Outcome(name, part, work_part(self.run, self.plan, self.planned, part, self.surveyed))
+            except FatalError as error:
+                return Outcome(name, part, None, f"{name}: {error}", fatal=True)
+            except Exception as error:
+                failure = f"part {part}: {type(error).__name__}: {error}"
+                if attempt == ATTEMPTS:
+                    self.run.give_up(self.planned.folder, part, failure)
+        return Outcome(name, part, None, failure)
+
+
+def prepare(step: Step[Any], planned: PlannedStep, plan: Plan, run: RunDirectory) -> None:
+    """Give a step what it needs of the run before it opens."""
+    step.seed = plan.config.seed
+    step.folder = run.storage.folder(f"responses/{planned.name}")
+
+
+def survey(plan: Plan, planned: PlannedStep, run: RunDirectory, parts: Sequence[int]) -> None:
+    """Let a barrier stage see every part, and commit what it found, unless that is known already."""
+    stage: Stage[Any] = planned.step
+    inputs = digest(bytes.fromhex(inputs_of(run, plan, planned, part).digest) for part in parts).hex()
+    index = f"{planned.folder}/survey.json"
+    if (run.storage.read_json(index) or {}).get("inputs") == inputs:
+        return
+    prepare(stage, planned, plan, run)
+    found = stage.survey(inputs_of(run, plan, planned, part).live_rows() for part in parts)
+    run.storage.remove(index)
+    run.storage.write_table(f"{planned.folder}/survey.arrow", found)
+    run.storage.write_json(index, {"inputs": inputs})

@@ -1,0 +1,1 @@
+"""What the scripts that train the starter models are made of."""

@@ -1,0 +1,145 @@
+"""Batches to train the starter Whisper: pieces of recordings, short or whole, with their tokens and times."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sample.training.whisper_data import FLOOR_DEPTH, Recording, Sentence
+from sample.training.whisper_model import FRAMES_PER_POSITION, CompactWhisper
+
+__all__ = ["IGNORED", "Batch", "draw_batch"]
+
+IGNORED = -100
+WINDOW = 1500
+FRAMES_PER_SECOND = 100
+SILENT_SHARE = 0.03
+DIGITAL_SILENCE = -1.5  # what `whisper.audio.log_mel_spectrogram` gives for zeros
+UNTIMED_SHARE = 0.12
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`mel` (batch, 80, frames), `offsets` (batch,) positions, `ids` and `targets` (batch, length) compact ids,
+    `spoken` the text's compact ids on their own (for CTC), `lengths` (batch,) of the audio in positions."""
+
+    mel: Tensor
+    offsets: Tensor
+    ids: Tensor
+    targets: Tensor
+    spoken: list[list[int]]
+    lengths: Tensor
+
+
+@dataclass(frozen=True)
+class _Piece:
+    mel: NDArray[np.float32]  # (frames, 80)
+    sentences: tuple[Sentence, ...]  # times from the piece's start
+
+
+def draw_batch(
+    model: CompactWhisper,
+    recordings: Sequence[Recording],
+    rng: random.Random,
+    size: int,
+    most_sentences: int,
+    full_window: bool,
+) -> Batch:
+    """`size` random pieces of up to `most_sentences`; whole 30-second windows or no longer than the longest."""
+    pieces = [_draw_piece(recordings, rng, most_sentences) for _ in range(size)]
+    longest = max(len(piece.mel) for piece in pieces) // FRAMES_PER_POSITION
+    positions = WINDOW if full_window else min(WINDOW, longest + rng.randint(2, 20))
+    mel = np.stack([_pad(piece.mel, positions * FRAMES_PER_POSITION) for piece in pieces])
+    offsets = [rng.randint(0, WINDOW - positions) if rng.random() < 0.7 else 0 for _ in pieces]
+    ids, targets, spoken = [], [], []
+    for piece, offset in zip(pieces, offsets, strict=True):
+        text = [_text_ids(model, sentence.text) for sentence in piece.sentences]
+        inputs, wanted = _sequence(model, piece.sentences, text, offset, rng.random() < UNTIMED_SHARE)
+        ids.append(inputs)
+        targets.append(wanted)
+        spoken.append([token for sentence in text for token in sentence])
+    return Batch(
+        torch.from_numpy(mel).transpose(1, 2),
+        torch.tensor(offsets),
+        _stack(ids, 0),
+        _stack(targets, IGNORED),
+        spoken,
+        torch.tensor([min(positions, len(piece.mel) // FRAMES_PER_POSITION) for piece in pieces]),
+    )
+
+
+def _draw_piece(recordings: Sequence[Recording], rng: random.Random, most_sentences: int) -> _Piece:
+    recording = rng.choice(recordings)
+    silent = rng.random() < SILENT_SHARE
+    count = min(rng.randint(max(1, most_sentences // 2), most_sentences), len(recording.sentences))
+    first = rng.randint(0, len(recording.sentences) - count)
+    chosen = recording.sentences[first : first + count]
+    earliest = recording.sentences[first - 1].end_s + 0.02 if first else 0.0
+    last = first + count
+    latest = recording.sentences[last].start_s - 0.02 if last < len(recording.sentences) else chosen[-1].end_s + 0.3
+    start = int(rng.uniform(max(earliest, chosen[0].start_s - 0.3), chosen[0].start_s) * FRAMES_PER_SECOND)
+    end = int(rng.uniform(chosen[-1].end_s, min(latest, chosen[-1].end_s + 0.3)) * FRAMES_PER_SECOND) + 1
+    mel = np.asarray(recording.mel[start:end], dtype=np.float32)
+    lead = rng.randint(0, 80) if rng.random() < 0.25 else 0
+    floor = mel.max() - FLOOR_DEPTH
+    mel = np.concatenate([np.full((lead, mel.shape[1]), floor, dtype=np.float32), mel])
+    if silent:
+        mel = np.full_like(mel, rng.choice((DIGITAL_SILENCE, rng.uniform(-1.2, 0.0))))
+    shift = (lead - start) / FRAMES_PER_SECOND
+    sentences = tuple(Sentence(s.text, s.start_s + shift, s.end_s + shift) for s in chosen)
+    return _Piece(_disturb(mel, rng, silent), () if silent else sentences)
+
+
+def _disturb(mel: NDArray[np.float32], rng: random.Random, silent: bool) -> NDArray[np.float32]:
+    """Another loudness and, at times, a noise floor: both are plain additions in log-mel."""
+    if rng.random() < 0.3:
+        generator = np.random.default_rng(rng.randrange(2**32))
+        top = float(mel.max()) if not silent else float(mel.max()) + FLOOR_DEPTH
+        tilt = np.linspace(0, rng.uniform(-0.4, 0.4), mel.shape[1], dtype=np.float32)
+        noise = generator.normal(top - rng.uniform(0.9, 1.8), 0.08, mel.shape).astype(np.float32) + tilt
+        mel = np.maximum(mel, noise)
+    return mel + np.float32(rng.uniform(-0.15, 0.1))
+
+
+def _pad(mel: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+    floor = mel.max() - FLOOR_DEPTH
+    return np.pad(mel[:frames], ((0, max(0, frames - len(mel))), (0, 0)), constant_values=floor)
+
+
+def _text_ids(model: CompactWhisper, text: str) -> list[int]:
+    return [model.compact_id(token) for token in model.tokenizer.encode(" " + text)]
+
+
+def _sequence(
+    model: CompactWhisper,
+    sentences: Sequence[Sentence],
+    text: Sequence[Sequence[int]],
+    offset: int,
+    untimed: bool,
+) -> tuple[list[int], list[int]]:
+    """What the decoder reads and what it has to say after each: Whisper's own format."""
+    tokenizer = model.tokenizer
+    start, end = model.compact_id(tokenizer.sot), model.compact_id(tokenizer.eot)
+    zero = model.compact_id(tokenizer.timestamp_begin)
+    if not sentences:
+        return [start, zero], [model.compact_id(tokenizer.no_speech), end]
+    if untimed:
+        body = [token for sentence in text for token in sentence]
+        ids = [start, model.compact_id(tokenizer.no_timestamps), *body]
+        return ids, [IGNORED, *body, end]
+    ids = [start]
+    for sentence, tokens in zip(sentences, text, strict=True):
+        times = [zero + min(WINDOW, offset + round(at / 0.02)) for at in (sentence.start_s, sentence.end_s)]
+        ids += [times[0], *tokens, times[1]]
+    return ids, [*ids[1:], end]
+
+
+def _stack(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
+    longest = max(map(len, rows))
+    return torch.tensor([[*row, *[fill] * (longest - len(row))] for row in rows])
