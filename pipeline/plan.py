@@ -112,8 +112,7 @@ def make_plan(loaded: LoadedConfig, until: str | None = None) -> Plan:
         if name in names[:index]:
             mistakes.append(Mistake(key, config.use, f"{name} is used twice: give the second a `name:`"))
         mistakes.extend(_missing_columns(step, key, columns))
-        reads = {column.name: columns[column.name] for column in (*step.consumes, *step.optional)
-                 if column.name in columns}
+        reads = _reads(step, columns)
         fingerprint = _fingerprint(step, reads, steps, loaded.config.seed)
         steps.append(PlannedStep(index, name, step, reads, fingerprint))
         if isinstance(step, Stage):
@@ -130,6 +129,13 @@ def make_plan(loaded: LoadedConfig, until: str | None = None) -> Plan:
 
 def _plain_name(use: str) -> str:
     return use if ":" not in use else find(use).name
+
+
+def _reads(step: Step[Any], columns: Mapping[str, Origin]) -> dict[str, Origin]:
+    named = {*step.consumes.names, *step.optional.names}
+    return {
+        name: origin for name, origin in columns.items() if name in named or origin.type == step.consumes_every
+    }
 
 
 def _missing_columns(step: Step[Any], key: str, columns: Mapping[str, Origin]) -> list[Mistake]:

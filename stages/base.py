@@ -35,6 +35,7 @@ class Step(ABC, Generic[ConfigT]):
         Config: the settings' class.
         consumes: columns that must be there.
         optional: columns read where something before produces them, null otherwise.
+        consumes_every: every column of this type is read too, whatever its name.
         reasons: every reject reason the step may give, with what it means.
         folder: set by the run before ``open``; a folder of the run directory that outlives part and process.
         counts: numbers of the current part, added to its report (calls, tokens, usd ...).
@@ -48,6 +49,7 @@ class Step(ABC, Generic[ConfigT]):
     Config: ClassVar[type[StageConfig]] = StageConfig
     consumes: pa.Schema = NO_COLUMNS
     optional: pa.Schema = NO_COLUMNS
+    consumes_every: pa.DataType | None = None
     reasons: ClassVar[Mapping[str, str]] = {}
     seeded: ClassVar[bool] = True
     columns_setting: str = ""

@@ -1,0 +1,1 @@
+"""The finished dataset: its rows, its files, its card."""

@@ -1,0 +1,69 @@
+"""From samples to dataset rows: one row per conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from schemas.columns import CONVERSATIONS
+
+if TYPE_CHECKING:
+    from datasets import Features
+
+__all__ = ["ROW_COLUMNS", "dataset_rows", "features", "has_conversation"]
+
+ROW_COLUMNS = (
+    "id", "image_url", "audio_url", "captions", "boxes", "license", "image_bytes", "transcript", "clip_score",
+)
+"""What a dataset row takes from a sample beside its conversations, where the run has it."""
+
+
+def features() -> Features:
+    """Return the dataset's features (DESIGN 6); TRL's ``SFTTrainer`` takes ``images`` and ``messages`` as they are."""
+    from datasets import Features, Image, List, Value
+
+    return Features(
+        {
+            "id": Value("string"),
+            "kind": Value("string"),
+            "images": List(Image()),
+            "messages": List({"role": Value("string"), "content": Value("string")}),
+            "captions": List(Value("string")),
+            "boxes": List({"label": Value("string"), "box": List(Value("float64"))}),
+            "transcript": Value("string"),
+            "license": Value("string"),
+            "url": Value("string"),
+            "clip_score": Value("float32"),
+            "provenance": Value("string"),
+        }
+    )
+
+
+def conversation_columns(schema: pa.Schema) -> list[str]:
+    """Return the columns that hold conversations, whatever stage wrote them."""
+    return [field.name for field in schema if field.type == CONVERSATIONS]
+
+
+def has_conversation(sample: dict[str, Any], columns: list[str]) -> bool:
+    """Tell whether anybody wrote a conversation about the sample."""
+    return any(sample[column] for column in columns)
+
+
+def dataset_rows(sample: dict[str, Any], columns: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield one row per conversation of a sample, in the order of ``columns``."""
+    image = sample.get("image_bytes")
+    shared = {
+        "id": sample["id"],
+        "images": [] if image is None else [{"bytes": image, "path": None}],
+        "captions": sample.get("captions"),
+        "boxes": sample.get("boxes"),
+        "transcript": sample.get("transcript"),
+        "license": sample.get("license"),
+        "url": sample.get("image_url") or sample.get("audio_url"),
+        "clip_score": sample.get("clip_score"),
+    }
+    for column in columns:
+        for conversation in sample[column] or ():
+            yield {**shared, **conversation}

@@ -1,0 +1,123 @@
+"""``filter``: keep rows for which an expression over stored columns holds, or the top fraction of a column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, field_validator, model_validator
+
+from schemas.columns import DETAIL, REASON
+from schemas.config import Frozen, StageConfig
+from stages.base import ANY, Stage
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Filter", "FilterConfig"]
+
+
+class KeepTop(Frozen):
+    """The share of the rows with the highest values."""
+
+    column: str
+    """A column of numbers."""
+    fraction: float = Field(gt=0, le=1)
+    """The share of the live rows to keep, 0-1, rounded up to whole rows; ties go to the smaller id."""
+
+
+class FilterConfig(StageConfig):
+    """Exactly one of ``keep`` and ``keep_top``."""
+
+    keep: str | None = None
+    """SQL boolean expression over columns, such as ``clip_score >= 0.25 and width >= 64``. A row for which it is
+    null (a score that is missing) is not kept."""
+    keep_top: KeepTop | None = None
+    """Keep the best rows of the whole run."""
+
+    @field_validator("keep")
+    @classmethod
+    def _parses(cls, keep: str | None) -> str | None:
+        if keep is not None:
+            expression_of(keep)
+        return keep
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> FilterConfig:
+        if (self.keep is None) == (self.keep_top is None):
+            raise ValueError("give exactly one of keep and keep_top")
+        return self
+
+
+class Filter(Stage[FilterConfig]):
+    """Adds no column; only verdicts. Scores stay stored, so a new threshold scores nothing again."""
+
+    name = "filter"
+    Config = FilterConfig
+    seeded = False
+    reasons = {
+        "filtered": "the expression of `keep` does not hold",
+        "not_in_top": "the value is below the top fraction of `keep_top`, or missing",
+    }
+
+    def __init__(self, config: FilterConfig) -> None:
+        super().__init__(config)
+        self.surveys = config.keep_top is not None
+        self.columns_setting = "keep_top" if self.surveys else "keep"
+        self.consumes = pa.schema([(column, ANY) for column in self._columns()])
+
+    def _columns(self) -> list[str]:
+        if self.config.keep_top is not None:
+            return [self.config.keep_top.column]
+        return sorted(expression_of(str(self.config.keep)).meta.root_names())
+
+    def survey(self, parts: Iterator[pa.Table]) -> pa.Table:
+        """Return the ids of the rows to keep: the highest values first, then the smallest ids."""
+        top = self.config.keep_top
+        if top is None:
+            raise ValueError("keep surveys nothing")
+        ranked = pa.concat_tables([part.select([top.column, "id"]) for part in parts])
+        count = -(-ranked.num_rows * top.fraction // 1)
+        ranked = ranked.filter(ranked[top.column].is_valid())
+        order = pc.sort_indices(ranked, sort_keys=[(top.column, "descending"), ("id", "ascending")])
+        return ranked.take(order[: int(count)]).select(["id"])
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        """Reject every row that is not to be kept; the detail shows its values."""
+        kept = self._in_top(batch) if self.surveys else self._holds(batch)
+        reason = "not_in_top" if self.surveys else "filtered"
+        values = batch.select(self.consumes.names).to_pylist()
+        return pa.table(
+            {
+                REASON: pa.array([None if keep else reason for keep in kept], pa.string()),
+                DETAIL: pa.array([None if keep else _shown(row) for keep, row in zip(kept, values, strict=True)],
+                                 pa.string()),
+            }
+        )
+
+    def _in_top(self, batch: pa.Table) -> list[bool]:
+        return pc.is_in(batch["id"], value_set=self.surveyed["id"].combine_chunks()).to_pylist()  # type: ignore[no-any-return]
+
+    def _holds(self, batch: pa.Table) -> list[bool]:
+        import polars as pl
+
+        frame = pl.from_arrow(batch.select(self.consumes.names))
+        verdict = frame.select(expression_of(str(self.config.keep)).alias("keep"))["keep"]  # type: ignore[union-attr,index]
+        return [bool(keep) for keep in verdict]
+
+
+def expression_of(text: str) -> pl.Expr:
+    """Parse a SQL expression; raises ValueError with the parser's complaint."""
+    import polars as pl
+
+    try:
+        return pl.sql_expr(text)
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"not an expression: {error}") from error
+
+
+def _shown(row: dict[str, Any]) -> str:
+    return ", ".join(f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {value}"
+                     for name, value in row.items())

@@ -1,0 +1,104 @@
+"""``shards``: the finished dataset, one row per conversation, and its card."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+from pydantic import Field, field_validator
+
+from schemas.columns import CONVERSATIONS
+from schemas.config import ExistingPath, StageConfig
+from schemas.errors import Reject
+from schemas.storage import Storage
+from stages.base import Launch, RunView, Sink, Stage, rows_to_table
+from stages.dataset.rows import ROW_COLUMNS, conversation_columns, dataset_rows, features, has_conversation
+
+__all__ = ["Shards", "ShardsConfig"]
+
+TRAIN = "train"
+
+
+class ShardsConfig(StageConfig):
+    """How the dataset is cut."""
+
+    splits: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {"validation": 0.05}
+    """Split -> share of the samples; the rest is ``train``. A sample keeps its split when others come or go."""
+    max_shard_bytes: int = Field(500_000_000, ge=1)
+    """A shard is closed once it is this long."""
+    truth: ExistingPath | None = None
+    """JSON lines of ``{id, trouble}`` where trouble was planted: the card then shows what the stages did about it."""
+
+    @field_validator("splits")
+    @classmethod
+    def _leave_some_for_training(cls, splits: dict[str, float]) -> dict[str, float]:
+        if TRAIN in splits:
+            raise ValueError("train is what the other splits leave; name only those")
+        if sum(splits.values()) >= 1:
+            raise ValueError(f"the shares add up to {sum(splits.values()):g}: nothing is left for train")
+        return splits
+
+
+class Shards(Stage[ShardsConfig], Sink[ShardsConfig]):
+    """Gives every sample its split, then writes ``dataset/``."""
+
+    name = "shards"
+    Config = ShardsConfig
+    consumes_every = CONVERSATIONS
+    produces = pa.schema([("split", pa.string())])
+    output = "dataset"
+    reasons = {"no_conversation": "no stage wrote a conversation about the sample"}
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        """Draw each sample's split from the seed and its id; reject samples nobody has said anything about."""
+        columns = conversation_columns(batch.schema)
+        return rows_to_table([self._split(sample, columns) for sample in batch.to_pylist()], self.produces)
+
+    def _split(self, sample: dict[str, Any], columns: list[str]) -> dict[str, str] | Reject:
+        if not has_conversation(sample, columns):
+            return Reject("no_conversation")
+        draw = int.from_bytes(hashlib.blake2b(f"{self.seed}:{sample['id']}".encode(), digest_size=8).digest())
+        position = draw / 2**64
+        for split, share in self.config.splits.items():
+            position -= share
+            if position < 0:
+                return {"split": split}
+        return {"split": TRAIN}
+
+    def write(self, run: RunView, into: Storage, launch: Launch) -> Mapping[str, Any]:
+        """Write the splits, ``rejects.parquet`` and the card."""
+        from stages.dataset.card import write_card
+        from stages.dataset.census import Census
+        from stages.dataset.files import SplitWriter, write_split_names
+
+        folder = Path(into.root)
+        splits = [TRAIN, *self.config.splits]
+        writers = {
+            split: SplitWriter(folder / split, split, features(), self.config.max_shard_bytes) for split in splits
+        }
+        conversations = conversation_columns(run.columns())
+        columns = [name for name in (*ROW_COLUMNS, *conversations, "split") if name in run.columns().names]
+        census = Census()
+        for part in run.parts():
+            for sample in run.table(part, columns).to_pylist():
+                rows = list(dataset_rows(sample, conversations))
+                census.count(sample["split"], rows)
+                for row in rows:
+                    writers[sample["split"]].write(row)
+        for split, writer in writers.items():
+            writer.close(hashlib.sha256(f"{run.name}:{split}:{self.seed}".encode()).hexdigest()[:16])
+        rejects = _write_rejects(run, folder / "rejects.parquet")
+        summary = write_card(folder, run, census, rejects, self.config.truth)
+        write_split_names(folder, splits)
+        return summary
+
+
+def _write_rejects(run: RunView, file: Path) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    rejects = pa.concat_tables([run.rejects(part) for part in run.parts()])
+    pq.write_table(rejects, file)
+    return rejects
