@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -134,7 +134,7 @@ def _runner(name: str, plan: Plan) -> InlineRunner | RayRunner:
 def _existing_run(run_dir: str) -> RunDirectory:
     from pipeline.run_dir import RunDirectory
 
-    directory = RunDirectory(run_dir if "://" in run_dir else os.path.abspath(run_dir))
+    directory = RunDirectory(run_dir if "://" in run_dir else str(Path(run_dir).resolve()))
     if not directory.describe():
         raise ConfigError(run_dir, [Mistake("RUN_DIR", "", "holds no run (no run.json)")])
     return directory

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from schemas.config import RunConfig, StageConfig
 from schemas.errors import ConfigError, Mistake, nearest
-from stages.catalogue import find
+from stages.catalogue import find, plain_name
 
 __all__ = ["LoadedConfig", "check_config", "load_config", "redact"]
 
@@ -81,11 +81,11 @@ class _Loader(yaml.SafeLoader):
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key) for key, _ in node.value]  # type: ignore[no-untyped-call]
+    keys = [loader.construct_object(key) for key, _ in node.value]
     twice = next((key for index, key in enumerate(keys) if key in keys[:index]), None)
     if twice is not None:
         raise yaml.constructor.ConstructorError(None, None, f"the key {twice!r} stands twice", node.start_mark)
-    return dict(zip(keys, (loader.construct_object(value, deep=True) for _, value in node.value), strict=True))  # type: ignore[no-untyped-call]
+    return dict(zip(keys, (loader.construct_object(value, deep=True) for _, value in node.value), strict=True))
 
 
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
@@ -114,7 +114,7 @@ def _apply(raw: dict[str, Any], setting: str) -> None:
     path = key.split(".")
     stages = raw.get("stages")
     if isinstance(stages, list):
-        names = [stage.get("name") or stage.get("use") for stage in stages if isinstance(stage, dict)]
+        names = [stage.get("name") or plain_name(str(stage.get("use"))) for stage in stages if isinstance(stage, dict)]
         if path[0] in names:
             path = ["stages", str(names.index(path[0])), *path[1:]]
     holder: Any = raw

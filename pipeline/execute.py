@@ -90,7 +90,7 @@ def execute(loaded: LoadedConfig, plan: Plan, runner: Runner, watcher: Watcher) 
         parts: Sequence[int] = run.parts()
         given_up: dict[tuple[str, int], str] = {}
         for segment in _segments(plan):
-            if segment[0].step.surveys:
+            if segment[0].stage.surveys:
                 survey(plan, segment[0], run, parts)
             watcher.begin([planned.name for planned in segment], len(parts))
             for outcome in runner.run_parts(plan, segment, run, parts):
@@ -106,7 +106,7 @@ def execute(loaded: LoadedConfig, plan: Plan, runner: Runner, watcher: Watcher) 
         for planned in plan.steps:
             if isinstance(planned.step, Sink):
                 watcher.sink(planned.name)
-                sinks[planned.name] = _write_sink(planned, view, runner)
+                sinks[planned.name] = _write_sink(planned, planned.step, view, runner)
         return Result(view, given_up, sinks)
 
 
@@ -114,8 +114,7 @@ def _segments(plan: Plan) -> Iterator[list[PlannedStep]]:
     """Yield the stages in stretches through which parts can stream: a barrier begins a new one."""
     segment: list[PlannedStep] = []
     for planned in plan.stages():
-        stage: Stage[Any] = planned.step
-        if stage.surveys and segment:
+        if planned.stage.surveys and segment:
             yield segment
             segment = []
         segment.append(planned)
@@ -123,9 +122,8 @@ def _segments(plan: Plan) -> Iterator[list[PlannedStep]]:
         yield segment
 
 
-def _write_sink(planned: PlannedStep, view: FinishedRun, runner: Runner) -> Mapping[str, Any]:
+def _write_sink(planned: PlannedStep, sink: Sink[Any], view: FinishedRun, runner: Runner) -> Mapping[str, Any]:
     """Let a sink write beside, then put its folder in place; its record comes last."""
-    sink: Sink[Any] = planned.step
     storage, record = view.run.storage, f"sinks/{planned.name}.json"
     fingerprints = [step.fingerprint for step in view.plan.steps[: planned.index + 1]]
     inputs = json_digest([*fingerprints, view.digest()])

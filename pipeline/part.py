@@ -81,7 +81,7 @@ def work_part(run: RunDirectory, plan: Plan, planned: PlannedStep, part: int, su
     A committed part whose inputs are the same is left as it is. Of a part whose inputs changed, only rows whose
     own inputs changed are processed.
     """
-    stage: Stage[Any] = planned.step
+    stage = planned.stage
     inputs = inputs_of(run, plan, planned, part, surveyed)
     committed = run.report(planned.folder, part)
     if committed is not None and committed.inputs == inputs.digest:

@@ -15,7 +15,7 @@ from schemas.columns import SOURCE
 from schemas.config import SPEED, RunConfig, StageConfig
 from schemas.errors import ConfigError, Mistake, nearest
 from stages.base import ANY, Sink, Stage, Step
-from stages.catalogue import STAGES, find
+from stages.catalogue import STAGES, find, plain_name
 
 __all__ = ["Origin", "Plan", "PlannedStep", "make_plan"]
 
@@ -65,6 +65,13 @@ class PlannedStep:
         """The step's settings."""
         return self.step.config  # type: ignore[no-any-return]
 
+    @property
+    def stage(self) -> Stage[Any]:
+        """The step as a stage that works on parts; raises TypeError if it is none."""
+        if not isinstance(self.step, Stage):
+            raise TypeError(f"{self.name} does not work on parts")
+        return self.step
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -105,7 +112,7 @@ def make_plan(loaded: LoadedConfig, until: str | None = None) -> Plan:
     mistakes: list[Mistake] = []
     columns = {field.name: Origin(SOURCE_OWNER, field.name, field.type) for field in SOURCE}
     steps: list[PlannedStep] = []
-    names = [config.name or _plain_name(config.use) for config in loaded.config.stages]
+    names = [config.name or plain_name(config.use) for config in loaded.config.stages]
     for index, (name, config) in enumerate(zip(names, loaded.config.stages, strict=True)):
         step = find(config.use)(config)
         key = f"stages[{index}]"
@@ -125,10 +132,6 @@ def make_plan(loaded: LoadedConfig, until: str | None = None) -> Plan:
     if mistakes:
         raise ConfigError(loaded.file, mistakes)
     return Plan(loaded.config, redact(loaded.raw), steps, columns)
-
-
-def _plain_name(use: str) -> str:
-    return use if ":" not in use else find(use).name
 
 
 def _reads(step: Step[Any], columns: Mapping[str, Origin]) -> dict[str, Origin]:

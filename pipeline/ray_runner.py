@@ -12,6 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -50,13 +51,14 @@ class RayRunner:
         local = config.address == "local"
         options: dict[str, Any] = {"num_cpus": config.num_cpus, "object_store_memory": OBJECT_STORE_BYTES}
         try:
-            ray.init(
-                address=config.address,
-                include_dashboard=False if local else None,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                **(options if local else {}),
-            )
+            with _stderr_closed():
+                ray.init(
+                    address=config.address,
+                    include_dashboard=False if local else None,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    **(options if local else {}),
+                )
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise FatalError(f"ray.address = {config.address}: cannot join or start Ray: {error}") from error
         _quiet(DataContext.get_current())
@@ -183,6 +185,20 @@ def _resources(planned: PlannedStep, share: float) -> dict[str, float]:
     if planned.config.gpus and ray.cluster_resources().get("GPU"):
         return {"num_gpus": planned.config.gpus}
     return {"num_cpus": int(planned.config.cpus * share * 1000) / 1000}
+
+
+@contextmanager
+def _stderr_closed() -> Iterator[None]:
+    """Hide what Ray's C++ core writes while it starts, by its own account of a log level. Errors are raised."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _quiet(context: DataContext) -> None:

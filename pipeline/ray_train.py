@@ -38,5 +38,5 @@ def launch(
 
 def _fitting_cpus(cpus: float, workers: int) -> float:
     """Return the CPUs a worker can have on a cluster that may be smaller than asked for."""
-    available = ray.cluster_resources().get("CPU", 1.0)
+    available = float(ray.cluster_resources().get("CPU", 1.0))
     return min(cpus, available / workers)

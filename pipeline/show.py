@@ -15,7 +15,7 @@ from pipeline.funnel import Funnel, FunnelStage
 from pipeline.plan import SOURCE_OWNER, Plan, PlannedStep
 from pipeline.run_dir import RunDirectory
 from pipeline.story import Chapter
-from stages.base import Stage
+from stages.base import Sink, Stage
 
 __all__ = ["print_json", "show_end", "show_funnel", "show_plan", "show_story"]
 
@@ -83,10 +83,11 @@ def show_plan(plan: Plan) -> None:
     """Print the steps of a plan, what each reads and adds, its resources, and what is done already."""
     run = RunDirectory(plan.config.run_dir)
     parts = len(run.parts())
-    table = Table("step", "reads", "adds", "actors", "each", "done", title=f"{plan.config.name} -> {plan.config.run_dir}")
+    title = f"{plan.config.name} -> {plan.config.run_dir}"
+    table = Table("step", "reads", "adds", "actors", "each", "done", title=title)
     for planned in plan.steps:
         config = planned.config
-        adds = planned.step.produces.names if isinstance(planned.step, Stage) else [f"{planned.step.output}/"]
+        adds = _adds(planned)
         each = f"{config.cpus:g} CPU" + (f", {config.gpus:g} GPU" if config.gpus else "")
         table.add_row(
             planned.name, _reads(plan, planned), "\n".join(adds), "-".join(map(str, sorted(set(config.actors)))), each,
@@ -100,6 +101,11 @@ def show_plan(plan: Plan) -> None:
     for planned in plan.steps:
         for name, amount in planned.step.estimate(rows).items():
             console.print(f"{planned.name}: at most {amount:g} {name} for {rows} samples", markup=False)
+
+
+def _adds(planned: PlannedStep) -> list[str]:
+    columns = planned.step.produces.names if isinstance(planned.step, Stage) else []
+    return [*columns, f"{planned.step.output}/"] if isinstance(planned.step, Sink) else columns
 
 
 def _reads(plan: Plan, planned: PlannedStep) -> str:

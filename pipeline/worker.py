@@ -12,7 +12,7 @@ from pipeline.plan import Plan, PlannedStep
 from pipeline.run_dir import RunDirectory
 from schemas.errors import FatalError
 from schemas.report import PartReport
-from stages.base import Stage, Step
+from stages.base import Step
 
 __all__ = ["Outcome", "StageWorker", "prepare", "survey"]
 
@@ -59,7 +59,7 @@ class StageWorker:
             self.failure = f"{planned.name}: cannot start: {type(error).__name__}: {error}"
 
     def _open(self) -> None:
-        stage = self.planned.step
+        stage = self.planned.stage
         prepare(stage, self.planned, self.plan, self.run)
         self.surveyed = ""
         if stage.surveys:
@@ -92,7 +92,7 @@ def prepare(step: Step[Any], planned: PlannedStep, plan: Plan, run: RunDirectory
 
 def survey(plan: Plan, planned: PlannedStep, run: RunDirectory, parts: Sequence[int]) -> None:
     """Let a barrier stage see every part, and commit what it found, unless that is known already."""
-    stage: Stage[Any] = planned.step
+    stage = planned.stage
     inputs = digest(bytes.fromhex(inputs_of(run, plan, planned, part).digest) for part in parts).hex()
     index = f"{planned.folder}/survey.json"
     if (run.storage.read_json(index) or {}).get("inputs") == inputs:

@@ -17,7 +17,7 @@ from torch.nn import functional
 from sample import TRAINING_SEED_START
 from sample.scenes import make_scene
 from sample.training.whisper_data import Recording, load_recordings
-from sample.training.whisper_examples import IGNORED, Batch, draw_batch
+from sample.training.whisper_examples import IGNORED, NOWHERE, Batch, draw_batch
 from sample.training.whisper_model import CompactWhisper, export
 from sample.wording import spoken_description
 
@@ -35,17 +35,21 @@ class Phase:
 
 
 PHASES = (
-    Phase(1200, 24, 1),
-    Phase(1000, 16, 3),
-    Phase(600, 8, 8),
-    Phase(250, 6, 8, full_window=True),
+    Phase(1200, 16, 1),
+    Phase(900, 8, 3),
+    Phase(800, 4, 8),
+    Phase(400, 3, 8, full_window=True),
 )
+SEEDS = range(TRAINING_SEED_START, TRAINING_SEED_START + 1_100)
+HELD_OUT = 60
 PEAK_RATE = 2e-3
 WARM_UP = 150
-CTC_WEIGHT = 0.5
+# Of the decoder's cross-entropy, the encoder's CTC loss and the guided heads' misses.
+LOSS_WEIGHTS = torch.tensor([1.0, 0.5, 1.0])
+NEAR_POSITIONS = 12.0
 
 
-def known_tokens(seeds: Sequence[int]) -> list[int]:
+def known_tokens(seeds: range) -> list[int]:
     """The tokenizer's ids that spoken descriptions of these scenes are made of, and the special ids."""
     tokenizer = CompactWhisper([]).tokenizer
     special = {tokenizer.eot, tokenizer.sot, tokenizer.no_speech, tokenizer.no_timestamps}
@@ -53,10 +57,10 @@ def known_tokens(seeds: Sequence[int]) -> list[int]:
     return sorted(special.union(*(tokenizer.encode(" " + text) for text in texts)))
 
 
-def loss_of(model: CompactWhisper, batch: Batch) -> tuple[Tensor, Tensor]:
-    """The decoder's cross-entropy and the encoder's CTC loss (Graves et al. 2006, used in training only)."""
+def loss_of(model: CompactWhisper, batch: Batch) -> Tensor:
+    """The decoder's cross-entropy, the encoder's CTC loss (Graves et al. 2006) and `_miss`: (3,)."""
     audio = model.encode(batch.mel, batch.offsets)
-    logits = model.decode(batch.ids, audio)
+    logits, looks = model.decode(batch.ids, audio)
     text = functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED)
     said = [number for number, ids in enumerate(batch.spoken) if ids]
     scores = model.ctc(audio[said]).log_softmax(-1).transpose(0, 1)
@@ -68,38 +72,91 @@ def loss_of(model: CompactWhisper, batch: Batch) -> tuple[Tensor, Tensor]:
         blank=len(model.tokens),
         zero_infinity=True,
     )
-    return text, ctc
+    return torch.stack([text, ctc, _miss(looks, batch.places)])
 
 
-def train(model: CompactWhisper, recordings: Sequence[Recording], phases: Sequence[Phase], to: Path) -> None:
-    """Train through all phases with a cosine learning rate; exports every 200 steps."""
-    rng = random.Random("whisper training")
+def _miss(looks: Tensor, places: Tensor) -> Tensor:
+    """The share of the guided heads' attention that is not near where the next token is said (guided attention,
+    Tachibana et al. 2017, with times in place of the diagonal).
+    """
+    distance = torch.arange(looks.shape[-1]) - places[:, :, None]
+    away = 1 - torch.exp(-0.5 * (distance / NEAR_POSITIONS) ** 2)
+    return (looks * away[:, None]).sum(-1).mean(1)[places != NOWHERE].mean()
+
+
+def train(
+    model: CompactWhisper,
+    recordings: Sequence[Recording],
+    held_out: Sequence[Recording],
+    state_file: Path,
+    to: Path,
+) -> None:
+    """Train through all `PHASES` with a cosine learning rate, from where `state_file` left off if it is there."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.01)
-    total, step, began = sum(phase.steps for phase in phases), 0, time.monotonic()
-    sums: list[tuple[float, float]] = []
-    for phase in phases:
-        for _ in range(phase.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = (
-                    PEAK_RATE
-                    * min(1.0, (step + 1) / WARM_UP)
-                    * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / total)))
-                )
-            batch = draw_batch(model, recordings, rng, phase.batch, phase.most_sentences, phase.full_window)
-            text, ctc = loss_of(model, batch)
-            optimizer.zero_grad()
-            (text + CTC_WEIGHT * ctc).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            step += 1
-            sums.append((text.item(), ctc.item()))
-            if step % 25 == 0:
-                a, b = (sum(x) / len(sums) for x in zip(*sums))
-                print(
-                    f"step {step}/{total} text {a:.3f} ctc {b:.3f} {time.monotonic() - began:.0f} s, {time.process_time():.0f} s of CPU",
-                    flush=True,
-                )
-                sums.clear()
-            if step % 200 == 0:
-                export(model, to)
-    export(model, to)
+    plan = [phase for phase in PHASES for _ in range(phase.steps)]
+    first, seconds = _resume(model, optimizer, state_file)
+    began = time.monotonic() - seconds
+    sums = torch.zeros(3)
+    for step in range(first, len(plan)):
+        for group in optimizer.param_groups:
+            group["lr"] = _rate(step, len(plan))
+        losses = loss_of(model, _draw(model, recordings, plan[step], f"step {step}"))
+        optimizer.zero_grad()
+        (losses @ LOSS_WEIGHTS).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        sums += losses.detach()
+        if (step + 1) % 25 == 0:
+            _report(step + 1, "training", sums / 25, time.monotonic() - began)
+            sums.zero_()
+        if (step + 1) % 100 == 0 or step + 1 == len(plan):
+            with torch.no_grad():
+                batches = [_draw(model, held_out, plan[step], f"held out {number}") for number in range(3)]
+                losses = torch.stack([loss_of(model, batch) for batch in batches]).mean(0)
+            seconds = time.monotonic() - began
+            _report(step + 1, "held out", losses, seconds)
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+            torch.save(state | {"step": step + 1, "seconds": seconds}, state_file)
+            export(model, to)
+
+
+def _draw(model: CompactWhisper, recordings: Sequence[Recording], phase: Phase, seed: str) -> Batch:
+    rng = random.Random(seed)
+    return draw_batch(model, recordings, rng, phase.batch, phase.most_sentences, phase.full_window)
+
+
+def _rate(step: int, total: int) -> float:
+    fallen = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / total))
+    return PEAK_RATE * min(1.0, (step + 1) / WARM_UP) * fallen
+
+
+def _resume(model: CompactWhisper, optimizer: torch.optim.Optimizer, state_file: Path) -> tuple[int, float]:
+    """Load the state if there is one; the steps and the seconds that are behind it."""
+    if not state_file.exists():
+        return 0, 0.0
+    state = torch.load(state_file)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"]), float(state["seconds"])
+
+
+def _report(step: int, what: str, losses: Tensor, seconds: float) -> None:
+    text, ctc, miss = losses.tolist()
+    print(f"{seconds:6.0f} s, step {step} {what}: text {text:.3f}, ctc {ctc:.3f}, miss {miss:.3f}", flush=True)
+
+
+def main() -> None:
+    """Make the recordings, train, and write the checkpoint."""
+    parser = argparse.ArgumentParser(prog="python -m sample.train_whisper", description=__doc__)
+    parser.add_argument("--to", type=Path, default=HERE / "models" / "whisper.pt", help="the checkpoint to write")
+    parser.add_argument("--cache", type=Path, required=True, help="a folder for recordings and training state")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    recordings = load_recordings(options.cache, SEEDS)
+    model = CompactWhisper(known_tokens(SEEDS))
+    train(model, recordings[:-HELD_OUT], recordings[-HELD_OUT:], options.cache / "state.pt", options.to)
+
+
+if __name__ == "__main__":
+    main()

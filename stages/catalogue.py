@@ -9,7 +9,7 @@ from typing import Any
 from schemas.errors import nearest
 from stages.base import Step
 
-__all__ = ["STAGES", "find"]
+__all__ = ["STAGES", "find", "plain_name"]
 
 STAGES = {
     "download": "stages.download:Download",
@@ -41,3 +41,13 @@ def find(use: str) -> type[Step[Any]]:
     if not (isinstance(found, type) and issubclass(found, Step)) or inspect.isabstract(found):
         raise ValueError("this is not a stage: it must be a subclass of stages.base.Stage or Sink")
     return found
+
+
+def plain_name(use: str) -> str:
+    """Return what a stage is called where the config gives it no name; ``use`` itself if there is no such stage."""
+    if ":" not in use:
+        return use
+    try:
+        return find(use).name
+    except ValueError:
+        return use

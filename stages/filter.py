@@ -104,7 +104,7 @@ class Filter(Stage[FilterConfig]):
         import polars as pl
 
         frame = pl.from_arrow(batch.select(self.consumes.names))
-        verdict = frame.select(expression_of(str(self.config.keep)).alias("keep"))["keep"]  # type: ignore[union-attr,index]
+        verdict = frame.select(expression_of(str(self.config.keep)).alias("keep"))["keep"]  # type: ignore[union-attr]
         return [bool(keep) for keep in verdict]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def read(files: list[str], config: SourceConfig) -> Iterator[SourceRow]:
             yield SourceRow({}, row) if isinstance(row, Reject) else _sample(row, folder)
 
 
-def _sample(row: dict[str, Any], folder: str) -> SourceRow:
+def _sample(row: Mapping[str, Any], folder: str) -> SourceRow:
     try:
         renamed = dict(row)
         if "instances" in row:

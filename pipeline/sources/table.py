@@ -66,9 +66,9 @@ def _tsv(file: str, config: SourceConfig) -> Iterator[Row]:
 
 def _delimited(file: str, delimiter: str, config: SourceConfig) -> Iterator[Row]:
     csv.field_size_limit(MAX_FIELD_BYTES)
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
     with open(file, newline="", encoding="utf-8-sig") as lines:
-        rows = csv.reader(lines, delimiter=delimiter, quoting=quoting)
+        # A caption in a tab-separated file may hold a lone quote: quoting is csv's habit only.
+        rows = csv.reader(lines, delimiter=delimiter, quotechar=None if delimiter == "\t" else '"')
         headerless = bool(config.columns) and all(isinstance(theirs, int) for theirs in config.columns.values())
         header = None if headerless else next(rows, None)
         for number, fields in enumerate(rows, start=1 if headerless else 2):

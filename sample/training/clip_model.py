@@ -27,7 +27,9 @@ def make_processor(captions: Iterable[str]) -> CLIPProcessor:
 
     The whole picture is squashed to a square: nothing is cut off that a caption may name.
     """
-    tokenizer = CLIPTokenizer().train_new_from_iterator(captions, VOCABULARY, show_progress=False)
+    # Unknown signs must not become the end token, which is where the text tower reads off its result.
+    untrained = CLIPTokenizer(unk_token="<|startoftext|>")
+    tokenizer = untrained.train_new_from_iterator(captions, VOCABULARY, show_progress=False)
     tokenizer.model_max_length = CONTEXT
     side = {"height": PICTURE_PX, "width": PICTURE_PX}
     return CLIPProcessor(CLIPImageProcessorPil(size=side, crop_size=side, do_center_crop=False), tokenizer)

@@ -14,9 +14,11 @@ from torch import Tensor
 from sample.training.whisper_data import FLOOR_DEPTH, Recording, Sentence
 from sample.training.whisper_model import FRAMES_PER_POSITION, CompactWhisper
 
-__all__ = ["IGNORED", "Batch", "draw_batch"]
+__all__ = ["IGNORED", "NOWHERE", "Batch", "draw_batch"]
 
 IGNORED = -100
+NOWHERE = -1.0
+POSITION_S = 0.02
 WINDOW = 1500
 FRAMES_PER_SECOND = 100
 SILENT_SHARE = 0.03
@@ -27,12 +29,14 @@ UNTIMED_SHARE = 0.12
 @dataclass(frozen=True)
 class Batch:
     """`mel` (batch, 80, frames), `offsets` (batch,) positions, `ids` and `targets` (batch, length) compact ids,
+    `places` (batch, length) where in the audio each target is said, in positions from its start (or NOWHERE),
     `spoken` the text's compact ids on their own (for CTC), `lengths` (batch,) of the audio in positions."""
 
     mel: Tensor
     offsets: Tensor
     ids: Tensor
     targets: Tensor
+    places: Tensor
     spoken: list[list[int]]
     lengths: Tensor
 
@@ -57,18 +61,18 @@ def draw_batch(
     positions = WINDOW if full_window else min(WINDOW, longest + rng.randint(2, 20))
     mel = np.stack([_pad(piece.mel, positions * FRAMES_PER_POSITION) for piece in pieces])
     offsets = [rng.randint(0, WINDOW - positions) if rng.random() < 0.7 else 0 for _ in pieces]
-    ids, targets, spoken = [], [], []
+    sequences: list[_Sequence] = []
+    spoken = []
     for piece, offset in zip(pieces, offsets, strict=True):
         text = [_text_ids(model, sentence.text) for sentence in piece.sentences]
-        inputs, wanted = _sequence(model, piece.sentences, text, offset, rng.random() < UNTIMED_SHARE)
-        ids.append(inputs)
-        targets.append(wanted)
+        sequences.append(_sequence(model, piece, text, offset, rng.random() < UNTIMED_SHARE))
         spoken.append([token for sentence in text for token in sentence])
     return Batch(
         torch.from_numpy(mel).transpose(1, 2),
         torch.tensor(offsets),
-        _stack(ids, 0),
-        _stack(targets, IGNORED),
+        _stack([sequence.ids for sequence in sequences], 0),
+        _stack([sequence.targets for sequence in sequences], IGNORED),
+        _stack([sequence.places for sequence in sequences], NOWHERE),
         spoken,
         torch.tensor([min(positions, len(piece.mel) // FRAMES_PER_POSITION) for piece in pieces]),
     )
@@ -116,30 +120,45 @@ def _text_ids(model: CompactWhisper, text: str) -> list[int]:
     return [model.compact_id(token) for token in model.tokenizer.encode(" " + text)]
 
 
+@dataclass(frozen=True)
+class _Sequence:
+    """What the decoder reads, what it has to say after each, and about where in the audio (in positions) that is."""
+
+    ids: list[int]
+    targets: list[int]
+    places: list[float]
+
+
 def _sequence(
-    model: CompactWhisper,
-    sentences: Sequence[Sentence],
-    text: Sequence[Sequence[int]],
-    offset: int,
-    untimed: bool,
-) -> tuple[list[int], list[int]]:
-    """What the decoder reads and what it has to say after each: Whisper's own format."""
+    model: CompactWhisper, piece: _Piece, text: Sequence[Sequence[int]], offset: int, untimed: bool
+) -> _Sequence:
+    """Whisper's own format (Radford et al. 2022, section 2.3)."""
     tokenizer = model.tokenizer
     start, end = model.compact_id(tokenizer.sot), model.compact_id(tokenizer.eot)
     zero = model.compact_id(tokenizer.timestamp_begin)
-    if not sentences:
-        return [start, zero], [model.compact_id(tokenizer.no_speech), end]
+    if not piece.sentences:
+        return _Sequence([start, zero], [model.compact_id(tokenizer.no_speech), end], [NOWHERE, NOWHERE])
+    said: list[int] = []
+    places: list[float] = []
+    for sentence, tokens in zip(piece.sentences, text, strict=True):
+        first, last = sentence.start_s / POSITION_S, sentence.end_s / POSITION_S
+        times = [zero + min(WINDOW, offset + round(at)) for at in (first, last)]
+        said += tokens if untimed else [times[0], *tokens, times[1]]
+        inside = _places(model, tokens, first, last)
+        places += inside if untimed else [first, *inside, last]
     if untimed:
-        body = [token for sentence in text for token in sentence]
-        ids = [start, model.compact_id(tokenizer.no_timestamps), *body]
-        return ids, [IGNORED, *body, end]
-    ids = [start]
-    for sentence, tokens in zip(sentences, text, strict=True):
-        times = [zero + min(WINDOW, offset + round(at / 0.02)) for at in (sentence.start_s, sentence.end_s)]
-        ids += [times[0], *tokens, times[1]]
-    return ids, [*ids[1:], end]
+        ids = [start, model.compact_id(tokenizer.no_timestamps), *said]
+        return _Sequence(ids, [IGNORED, *said, end], [NOWHERE, *places, places[-1]])
+    return _Sequence([start, *said], [*said, end], [*places, places[-1]])
 
 
-def _stack(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
+def _places(model: CompactWhisper, tokens: Sequence[int], first: float, last: float) -> list[float]:
+    """About where each token of a sentence is said: its share of the letters is its share of the time."""
+    letters = np.array([len(model.tokenizer.decode([model.tokens[token]])) for token in tokens])
+    middles = (np.cumsum(letters) - letters / 2) / letters.sum()
+    return [float(first + share * (last - first)) for share in middles]
+
+
+def _stack(rows: Sequence[Sequence[float]], fill: float) -> Tensor:
     longest = max(map(len, rows))
     return torch.tensor([[*row, *[fill] * (longest - len(row))] for row in rows])

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from whisper.model import AudioEncoder, ModelDimensions, TextDecoder, sinusoids
+from whisper.model import AudioEncoder, ModelDimensions, MultiHeadAttention, TextDecoder, sinusoids
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
 __all__ = ["DIMENSIONS", "FRAMES_PER_POSITION", "CompactWhisper", "export"]
@@ -37,6 +37,7 @@ TIMESTAMPS = 1501
 # Positions (20 ms each) before or behind itself where a fresh encoder head looks, by layer and head.
 NEIGHBOURS = ((-4.0, -1.0, 1.0, 4.0), (-12.0, -4.0, 4.0, 12.0), (-20.0, -7.0, 7.0, 20.0))
 NEIGHBOUR_STRENGTH = 1.1
+GUIDED_HEADS = 2  # of each decoder layer
 
 
 class CompactWhisper(nn.Module):
@@ -83,16 +84,32 @@ class CompactWhisper(nn.Module):
             x = block(x)
         return self.encoder.ln_post(x)
 
-    def decode(self, ids: Tensor, audio: Tensor) -> Tensor:
-        """Compact `ids` (batch, length) after `audio` -> logits (batch, length, compact ids)."""
+    def decode(self, ids: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Compact `ids` (batch, length) after `audio` -> logits (batch, length, compact ids), and where the
+        guided heads look (batch, heads, length, positions).
+        """
         rows = self.embedding()
         x = rows[ids] + self.decoder.positional_embedding[: ids.shape[1]]
+        looks = []
         for block in self.decoder.blocks:
-            x = block(x, audio, mask=self.decoder.mask)
+            x = x + block.attn(block.attn_ln(x), mask=self.decoder.mask)[0]
+            asked = block.cross_attn_ln(x)
+            looks.append(_look(block.cross_attn, asked, audio))
+            x = x + block.cross_attn(asked, audio)[0]
+            x = x + block.mlp(block.mlp_ln(x))
         logits = self.decoder.ln(x) @ rows.T
         # The last id stands for many: they share one logit, so their probabilities add up.
         others = DIMENSIONS.n_vocab - TIMESTAMPS - len(self.tokens)
-        return logits + functional.pad(logits.new_tensor([math.log(others)]), (logits.shape[-1] - 1, 0))
+        logits = logits + functional.pad(logits.new_tensor([math.log(others)]), (logits.shape[-1] - 1, 0))
+        return logits, torch.cat(looks, dim=1)
+
+
+def _look(attention: MultiHeadAttention, asked: Tensor, audio: Tensor) -> Tensor:
+    """The attention weights of the guided heads, those with the lowest numbers."""
+    width = asked.shape[-1] // attention.n_head
+    q = attention.query(asked).unflatten(-1, (-1, width))[:, :, :GUIDED_HEADS].transpose(1, 2)
+    k = attention.key(audio).unflatten(-1, (-1, width))[:, :, :GUIDED_HEADS].permute(0, 2, 3, 1)
+    return (q @ k / math.sqrt(width)).softmax(-1)
 
 
 def _look_at_neighbours(query: Tensor, key: Tensor, shifts: Sequence[float]) -> None:

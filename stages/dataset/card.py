@@ -63,7 +63,7 @@ def write_card(
 def escape(text: Any) -> str:
     """Return text from the web so that no Markdown or HTML in it has any effect, on one line."""
     flat = re.sub(r"\s+", " ", str(text)).strip()
-    return re.sub(r"([\\`*_{}\[\]()#+!|~$@:-])", r"\\\1", html.escape(flat, quote=False))
+    return re.sub(r"([\\`*_\[\]|~$]|(?<=:)/(?=/))", r"\\\1", html.escape(flat, quote=False))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -178,7 +178,7 @@ def _contents(census: Census) -> str:
         ("Objects", ["label", "boxes"], census.labels),
     ]
     listed = "\n".join(f"### {title}\n\n{_counts(header, counts)}" for title, header, counts in parts if counts)
-    spoken = f"{census.transcribed} samples have a transcript of a spoken description.\n\n" if census.transcribed else ""
+    spoken = f"{census.transcribed} samples have a transcript.\n\n" if census.transcribed else ""
     return f"## What is in it\n\n{spoken}### Kinds\n\n{kinds}\n{listed}"
 
 

@@ -61,7 +61,7 @@ class SplitWriter:
         self._write_batch()
         self._end_shard()
         DatasetInfo(features=self.features).write_to_directory(str(self.folder))
-        state = {
+        state: dict[str, Any] = {
             "_data_files": [{"filename": name} for name in self.files],
             "_fingerprint": fingerprint,
             "_format_columns": None,

@@ -51,7 +51,7 @@ def against_truth(truth: Mapping[str, str | None], rejects: Iterable[tuple[str, 
     """
     why = {row_id: f"{stage}: {reason}" for row_id, stage, reason in rejects}
     found = []
-    for trouble in sorted({trouble for trouble in truth.values() if trouble}) + [None]:
+    for trouble in (*sorted({trouble for trouble in truth.values() if trouble}), None):
         ids = [row_id for row_id, planted in truth.items() if planted == trouble]
         reasons = Counter(why[row_id] for row_id in ids if row_id in why)
         found.append(Against(trouble or "sound", len(ids), sum(reasons.values()), dict(sorted(reasons.items()))))

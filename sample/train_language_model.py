@@ -1,0 +1,129 @@
+"""Train the starter language model of the sample world from nothing: `python -m sample.train_language_model`."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import random
+import time
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+from sample import HELD_OUT_SEEDS, TRAINING_SEED_START
+from sample.training.chats import stream_chats
+from sample.training.lm_batches import stream_batches
+from sample.training.lm_metrics import measure_replies
+from sample.training.lm_model import make_language_model, make_tokenizer
+
+STEPS = 2_000
+BATCH_TOKENS = 2_500
+LONGEST = 420
+PEAK_RATE = 3e-3
+WARMUP_STEPS = 60
+MEASURE_EVERY = 250
+HELD_OUT_BATCHES = 20
+FOLDER = Path(__file__).parent / "models" / "lm"
+
+
+def token_losses(model: LlamaForCausalLM, ids: Tensor) -> Tensor:
+    """Minus the log-likelihood of each token but the first: [chats, tokens - 1]. Padding stands right."""
+    logits = model(input_ids=ids[:, :-1], use_cache=False).logits
+    return functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
+
+
+def make_optimiser(model: LlamaForCausalLM) -> torch.optim.AdamW:
+    """AdamW that decays matrices only."""
+    weights = list(model.parameters())
+    groups = [
+        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": 0.1},
+        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.95))
+
+
+def rate_share(step: int, steps: int) -> float:
+    """Linear warm-up, then a cosine down to a fiftieth."""
+    return min((step + 1) / WARMUP_STEPS, 0.02 + 0.98 * (1 + math.cos(math.pi * step / steps)) / 2)
+
+
+@torch.inference_mode()
+def measure_perplexity(model: LlamaForCausalLM, batches: list[tuple[Tensor, Tensor]]) -> float:
+    """The perplexity of what the assistant says."""
+    total, count = 0.0, 0
+    for ids, weights in batches:
+        said = weights[:, 1:] == 1
+        total += float(token_losses(model, ids)[said].sum())
+        count += int(said.sum())
+    return math.exp(total / count)
+
+
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write weights as float16, config, generation config, tokenizer and chat template."""
+    copy.deepcopy(model).half().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def report(figures: dict[str, float], model: LlamaForCausalLM, folder: Path) -> None:
+    """Write the figures beside the model's folder."""
+    facts = {
+        **{name: round(value, 4) for name, value in figures.items()},
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "folder_mb": round(sum(file.stat().st_size for file in folder.iterdir()) / 1e6, 2),
+        "hardware": "1 core of a 2-core cloud CPU",
+    }
+    folder.with_suffix(".json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def main() -> None:
+    """Train, measure and save, with a line every so many steps."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--out", type=Path, default=FOLDER)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    started = time.monotonic()
+
+    chats = stream_chats(TRAINING_SEED_START, random.Random("lm chats"))
+    sample = list(islice(chats, 6_000))
+    tokenizer = make_tokenizer(message["content"] for chat in sample for message in chat)
+    unseen = stream_chats(HELD_OUT_SEEDS.start, random.Random("lm held out"))
+    held_out = stream_batches(unseen, tokenizer, BATCH_TOKENS, LONGEST, random.Random(0))
+    held_out_batches = list(islice(held_out, HELD_OUT_BATCHES))
+    model = make_language_model(tokenizer)
+    optimiser = make_optimiser(model)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_share(step, options.steps))
+    tokens_seen = 0
+
+    batches = stream_batches(chats, tokenizer, BATCH_TOKENS, LONGEST, random.Random("lm batches"))
+    for step, (ids, weights) in enumerate(islice(batches, options.steps), 1):
+        losses, shares = token_losses(model, ids), weights[:, 1:]
+        optimiser.zero_grad()
+        ((losses * shares).sum() / shares.sum()).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        tokens_seen += int((shares > 0).sum())
+        minutes = (time.monotonic() - started) / 60
+        if step % 50 == 0:
+            said = float(losses[shares == 1].detach().mean())
+            print(f"step {step}: loss {said:.3f}, {tokens_seen:,} tokens, {minutes:.1f} min", flush=True)
+        if step % MEASURE_EVERY == 0 or step == options.steps:
+            save(model, tokenizer, options.out)
+            seeds = HELD_OUT_SEEDS[-60:] if step == options.steps else HELD_OUT_SEEDS[-15:]
+            figures, examples = measure_replies(model, tokenizer, seeds)
+            figures |= {"perplexity": measure_perplexity(model, held_out_batches)}
+            figures |= {"steps": step, "tokens_seen": tokens_seen, "minutes": minutes}
+            print(json.dumps(figures), *examples[:3], sep="\n", flush=True)
+            report(figures, model, options.out)
+
+
+if __name__ == "__main__":
+    main()

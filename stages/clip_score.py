@@ -1,0 +1,125 @@
+"""Score how well each caption fits its image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import pyarrow as pa
+
+from schemas.columns import SOURCE
+from schemas.config import ModelRef, StageConfig
+from schemas.errors import Reject
+from stages.base import Stage, rows_to_table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from stages.models.clip import ImageTextScorer
+
+    Vector = NDArray[np.float32]
+
+__all__ = ["ClipScore", "ClipScoreConfig"]
+
+DECIMALS = 5
+
+
+class ClipScoreConfig(StageConfig):
+    """Settings of ``clip_score``."""
+
+    model: ModelRef
+    """A CLIP model: a folder in Hugging Face's layout, or a hub id (``openai/clip-vit-base-patch32``)."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the model runs; ``auto``: on the GPU if the actor has one."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision; ``auto``: bfloat16 on a GPU and on CPUs that compute in it, else float32."""
+
+
+class ClipScore(Stage[ClipScoreConfig]):
+    """Adds the raw cosine of each caption and the image, the best of them, and the image's embedding.
+
+    A caption longer than the model's context is scored piece by piece (sentences, or parts of one), and its
+    score is their mean: nothing is cut. Scores have 5 decimals. A blank caption has no score.
+    ``image_embedding`` has length 1.
+    """
+
+    name = "clip_score"
+    Config = ClipScoreConfig
+    consumes = pa.schema([("image_bytes", pa.large_binary()), SOURCE.field("captions")])
+    produces = pa.schema(
+        [
+            ("clip_score", pa.float32()),
+            ("clip_scores", pa.list_(pa.float32())),
+            ("best_caption", pa.int32()),
+            ("image_embedding", pa.list_(pa.float16())),
+        ]
+    )
+    reasons: ClassVar[Mapping[str, str]] = {
+        "no_image": "there is no image to score",
+        "no_caption": "there is no caption to score",
+    }
+    scorer: ImageTextScorer
+
+    def model_files(self) -> Sequence[str]:
+        """Return the CLIP model."""
+        return [self.config.model]
+
+    def open(self) -> None:
+        """Load the model; raises FatalError."""
+        from stages.models.clip import load_clip
+
+        self.scorer = load_clip(self.config.model, self.config.device, self.config.dtype)
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        """Embed all images and all caption pieces of the batch, then compare row by row."""
+        rows = batch.select(["image_bytes", "captions"]).to_pylist()
+        outcomes: list[dict[str, Any] | Reject] = [_unscorable(row) or {} for row in rows]
+        wanted = [index for index, outcome in enumerate(outcomes) if not isinstance(outcome, Reject)]
+        if wanted:
+            scored = self._score([rows[index] for index in wanted])
+            for index, values in zip(wanted, scored, strict=True):
+                outcomes[index] = values
+        return rows_to_table(outcomes, self.produces)
+
+    def _score(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        from stages.images import decode, upright_rgb
+
+        images = self.scorer.embed_images(upright_rgb(decode(row["image_bytes"])) for row in rows)
+        pieces = [[self._pieces(caption) for caption in row["captions"]] for row in rows]
+        unique = list(dict.fromkeys(piece for row in pieces for caption in row for piece in caption))
+        vectors = dict(zip(unique, self.scorer.embed_texts(unique), strict=True))
+        self.counts["texts"] += len(unique)
+        return [_values(image, row, vectors) for image, row in zip(images, pieces, strict=True)]
+
+    def _pieces(self, caption: str | None) -> list[str]:
+        return self.scorer.split(caption) if caption and caption.strip() else []
+
+
+def _unscorable(row: Mapping[str, Any]) -> Reject | None:
+    if row["image_bytes"] is None:
+        return Reject("no_image")
+    if not any(text and text.strip() for text in row["captions"] or ()):
+        return Reject("no_caption")
+    return None
+
+
+def _values(
+    image: Vector, captions: Sequence[Sequence[str]], vectors: Mapping[str, Vector]
+) -> dict[str, Any]:
+    """Score one image's captions, each given as its pieces; among equals the first is the best."""
+    scores = [_mean_cosine(image, [vectors[piece] for piece in pieces]) for pieces in captions]
+    best = max((score, -index) for index, score in enumerate(scores) if score is not None)
+    return {
+        "clip_score": best[0],
+        "clip_scores": scores,
+        "best_caption": -best[1],
+        "image_embedding": image.astype("float16"),
+    }
+
+
+def _mean_cosine(image: Vector, texts: Sequence[Vector]) -> float | None:
+    if not texts:
+        return None
+    cosines = [float((image.astype("float64") * text).sum()) for text in texts]
+    return round(sum(cosines) / len(cosines), DECIMALS)

@@ -1,0 +1,161 @@
+"""Conversations about a sample, written by an LLM from its captions, boxes and spoken description.
+
+After LLaVA (Liu et al. 2023, haotian-liu/LLaVA): three kinds of conversation, each from one request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pydantic import Field
+
+from schemas.columns import BOXES, CONVERSATIONS
+from schemas.config import StageConfig
+from schemas.errors import Reject
+from stages.base import Stage, rows_to_table
+from stages.context import one_line, user_message
+from stages.models.chat import REASONS as CHAT_REASONS
+from stages.models.chat import ChatConfig, ChatRequest, Message, open_chat
+from stages.models.response_log import LoggedChat, ResponseLog
+from stages.prompts import VERSION, prompt_file, system_prompt
+from stages.replies import REASONS as REPLY_REASONS
+from stages.replies import REPLIES, Kind, read_reply
+from stages.wordings import DETAIL, drawn
+
+__all__ = ["Converse", "ConverseConfig"]
+
+
+class ConverseConfig(StageConfig):
+    """Settings of ``converse``."""
+
+    kinds: list[Kind] = Field(["conversation", "detail", "reasoning"], min_length=1)
+    """Kinds of conversation to write about each sample; each is one call."""
+    chat: ChatConfig
+    """The model that writes them."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One kind of conversation about one row."""
+
+    row: int
+    kind: Kind
+    instruction: str
+    request: ChatRequest
+
+
+class Converse(Stage[ConverseConfig]):
+    """Asks an LLM for conversations, checks them, and asks once more where a reply is not usable."""
+
+    name = "converse"
+    Config = ConverseConfig
+    consumes = pa.schema([("captions", pa.list_(pa.string())), ("boxes", BOXES)])
+    optional = pa.schema([("transcript", pa.string())])
+    produces = pa.schema([("conversations", CONVERSATIONS)])
+    reasons = {
+        "nothing_to_say": "the sample has no caption, no object and no transcript",
+        **CHAT_REASONS,
+        **REPLY_REASONS,
+    }
+
+    def model_files(self) -> Sequence[str]:
+        """Return the prompts' files and, where the model is run here, the model."""
+        chat = self.config.chat
+        prompts = [str(prompt_file(kind)) for kind in self.config.kinds]
+        return [chat.model, *prompts] if chat.engine == "transformers" else prompts
+
+    def estimate(self, rows: int) -> Mapping[str, float]:
+        """Return the calls, one a kind and row."""
+        return {"calls": float(rows * len(self.config.kinds))}
+
+    def open(self) -> None:
+        """Open the chat model and the log of its replies."""
+        self._chat = LoggedChat(open_chat(self.config.chat), ResponseLog(self.folder))
+        self._system = {kind: system_prompt(kind) for kind in self.config.kinds}
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        """Return ``conversations``, one a kind whose reply was usable; a row with none is rejected."""
+        rows = batch.to_pylist()
+        jobs = [
+            self._job(index, row, kind)
+            for index, row in enumerate(rows) if _has_content(row)
+            for kind in dict.fromkeys(self.config.kinds)
+        ]
+        outcomes: list[list[dict[str, Any] | Reject]] = [[] for _ in rows]
+        for job, outcome in zip(jobs, self._write(jobs), strict=True):
+            outcomes[job.row].append(outcome)
+        return rows_to_table([self._gathered(outcome) for outcome in outcomes], self.produces)
+
+    def _job(self, index: int, row: dict[str, Any], kind: Kind) -> _Job:
+        asked = user_message(row["captions"] or [], row["boxes"], row["transcript"], kind)
+        messages = (
+            Message(role="system", content=self._system[kind]),
+            Message(role="user", content=asked),
+        )
+        request = ChatRequest(messages, REPLIES[kind].model_json_schema(), kind)
+        return _Job(index, kind, drawn(DETAIL, self.seed, row["id"]), request)
+
+    def _write(self, jobs: Sequence[_Job]) -> list[dict[str, Any] | Reject]:
+        """Return each job's conversation; those whose reply was bad are asked once more, with the reason."""
+        outcomes, again = self._ask(jobs)
+        retried, _ = self._ask(list(again.values()))
+        for index, outcome in zip(again, retried, strict=True):
+            # A second request that is too long only because of the first reply is still a bad reply.
+            if not (isinstance(outcome, Reject) and outcome.reason == "prompt_too_long"):
+                outcomes[index] = outcome
+        return outcomes
+
+    def _ask(self, jobs: Sequence[_Job]) -> tuple[list[dict[str, Any] | Reject], dict[int, _Job]]:
+        """Return each job's outcome and, by position, the jobs to ask again."""
+        outcomes: list[dict[str, Any] | Reject] = []
+        again: dict[int, _Job] = {}
+        replies = self._chat.ask([job.request for job in jobs], self.counts)
+        for index, (job, reply) in enumerate(zip(jobs, replies, strict=True)):
+            if isinstance(reply, Reject):
+                outcomes.append(Reject(reply.reason, f"{job.kind}: {reply.detail}"))
+                continue
+            try:
+                messages = read_reply(job.kind, reply).messages(job.instruction)
+                outcomes.append(self._conversation(job, messages))
+            except Reject as reject:
+                outcomes.append(reject)
+                if reject.reason == "bad_reply":
+                    again[index] = replace(job, request=_asked_again(job.request, reply.text, reject))
+        return outcomes, again
+
+    def _conversation(self, job: _Job, messages: list[Message]) -> dict[str, Any]:
+        model = self.config.chat.model
+        shown = Path(model).name if Path(model).is_absolute() else model
+        return {"kind": job.kind, "messages": messages, "provenance": f"{shown}:{job.kind}:prompt-v{VERSION}"}
+
+    def _gathered(self, outcomes: Sequence[dict[str, Any] | Reject]) -> dict[str, Any] | Reject:
+        """Return what the row keeps: the conversations there are, or the last reason there are none."""
+        if not outcomes:
+            return Reject("nothing_to_say")
+        written = [outcome for outcome in outcomes if not isinstance(outcome, Reject)]
+        failed = [outcome for outcome in outcomes if isinstance(outcome, Reject)]
+        if not written:
+            return failed[-1]
+        self.counts["failed_replies"] += len(failed)
+        return {"conversations": written}
+
+
+def _has_content(row: Mapping[str, Any]) -> bool:
+    texts = [*(row["captions"] or []), row["transcript"]]
+    return bool(row["boxes"]) or any(one_line(text or "") for text in texts)
+
+
+def _asked_again(request: ChatRequest, reply: str, reject: Reject) -> ChatRequest:
+    """Return the request with the bad reply and what is wrong with it."""
+    problem = reject.detail.partition("; it begins ")[0]
+    correction = f"That reply cannot be used. {problem}. Reply again, with the corrected JSON only."
+    messages = (
+        *request.messages,
+        Message(role="assistant", content=reply),
+        Message(role="user", content=correction),
+    )
+    return replace(request, messages=messages)

@@ -1,0 +1,1 @@
+"""Engines behind small protocols. Each module loads its heavy library, so stages import it in ``open``."""

@@ -1,0 +1,139 @@
+"""Small real stages for tests of the machinery, named in configs as ``tests.pipeline.probes:NAME``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.columns import CONVERSATIONS
+from schemas.config import StageConfig
+from schemas.errors import FatalError, Reject
+from stages.base import Stage, rows_to_table
+
+CAPTIONS = pa.schema([("captions", pa.list_(pa.string()))])
+
+
+class LengthConfig(StageConfig):
+    """Settings of the probes that measure captions."""
+
+    log: str = ""
+    """A file that gets a line for every row that is processed."""
+    sleep_s: float = 0
+    """How long a batch takes."""
+    scale: int = 1
+    """What the length is multiplied by."""
+
+
+class Length(Stage[LengthConfig]):
+    """Adds the length of the first caption, writes down what it was asked to do."""
+
+    name = "length"
+    Config = LengthConfig
+    consumes = CAPTIONS
+    produces = pa.schema([("length", pa.int64())])
+    seeded = False
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        """Measure, slowly if asked to."""
+        if self.config.log:
+            with Path(self.config.log).open("a") as log:
+                log.writelines(f"{self.name} {row_id}\n" for row_id in batch["id"].to_pylist())
+        time.sleep(self.config.sleep_s)
+        return pa.table({"length": [len(captions[0]) * self.config.scale for captions in batch["captions"].to_pylist()]})
+
+
+class Width(Length):
+    """The same under another name and column."""
+
+    name = "width"
+    produces = pa.schema([("width", pa.int64())])
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        """Measure, slowly if asked to."""
+        return super().process(batch).rename_columns(["width"])
+
+
+class Talk(Length):
+    """Writes one conversation a sample, so that there is a dataset."""
+
+    name = "talk"
+    consumes = pa.schema([*CAPTIONS, ("length", pa.int64())])
+    produces = pa.schema([("conversations_of_talk", CONVERSATIONS)])
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        """Ask for the caption's length."""
+        lengths = super().process(batch)["length"].to_pylist()
+        return rows_to_table([{"conversations_of_talk": [_conversation(length)]} for length in lengths], self.produces)
+
+
+def _conversation(length: int) -> dict[str, object]:
+    question = {"role": "user", "content": "How long is it?"}
+    answer = {"role": "assistant", "content": f"{length} letters."}
+    return {"kind": "length", "messages": [question, answer], "provenance": "talk"}
+
+
+class Picky(Stage[StageConfig]):
+    """Rejects rows whose caption says so, and raises or dies where it says that."""
+
+    name = "picky"
+    consumes = CAPTIONS
+    produces = pa.schema([("seen", pa.string())])
+    seeded = False
+    reasons = {"unwanted": "the caption says reject"}
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        """Do as the captions say."""
+        return rows_to_table([self._see(captions[0]) for captions in batch["captions"].to_pylist()], self.produces)
+
+    def _see(self, caption: str) -> dict[str, str] | Reject:
+        if caption == "raise":
+            raise ZeroDivisionError("as the caption asked")
+        if caption == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if caption == "fatal":
+            raise FatalError("the caption asked for the end")
+        return Reject("unwanted", "it said so") if caption == "reject" else {"seen": caption}
+
+
+class NeverOpens(Picky):
+    """A stage whose model cannot be loaded."""
+
+    name = "never_opens"
+
+    def open(self) -> None:
+        """Fail as a missing model fails."""
+        raise FatalError("model = nowhere: no such model")
+
+
+class ShortOfRows(Picky):
+    """A stage with a mistake in it: it loses a row."""
+
+    name = "short_of_rows"
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        """Lose the last row."""
+        return super().process(batch).slice(1)
+
+
+class AboveAverage(Stage[StageConfig]):
+    """A barrier: it must know the mean length of all rows before it can judge one."""
+
+    name = "above_average"
+    consumes = pa.schema([("length", pa.int64())])
+    produces = pa.schema([("above", pa.bool_())])
+    surveys = True
+    seeded = False
+
+    def survey(self, parts: Iterator[pa.Table]) -> pa.Table:
+        """Return the mean."""
+        return pa.table({"mean": [pc.mean(pa.concat_tables(list(parts))["length"]).as_py()]})
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        """Compare with the mean."""
+        return pa.table({"above": pc.greater(batch["length"], self.surveyed["mean"][0])})

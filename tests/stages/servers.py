@@ -1,0 +1,105 @@
+"""A real web server on this machine that misbehaves on demand."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+__all__ = ["Answer", "Site", "serve"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer to one request.
+
+    Attributes:
+        reset: break the connection off instead of answering.
+        lies: Content-Length to claim instead of the true one; 0 claims none and ends by closing.
+        drip_s: seconds between two bytes of the body.
+    """
+
+    body: bytes = b""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    reset: bool = False
+    lies: int | None = None
+    drip_s: float = 0.0
+
+
+class Site:
+    """What the server says: the answers of a path one after another, the last for ever."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.pages: dict[str, list[Answer]] = {}
+        self.requests: Counter[str] = Counter()
+        self.agents: set[str] = set()
+
+    def add(self, path: str, *answers: Answer) -> str:
+        """Set the answers of a path and return its URL."""
+        self.pages[path] = list(answers)
+        return self.url + path
+
+    def next_answer(self, path: str) -> Answer:
+        """Return the answer to the next request of a path."""
+        answers = self.pages.get(path, [Answer(status=404)])
+        seen = self.requests[path]
+        self.requests[path] += 1
+        return answers[min(seen, len(answers) - 1)]
+
+
+@contextmanager
+def serve() -> Iterator[Site]:
+    """Run a server on a free port of 127.0.0.1."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    site = Site(f"http://127.0.0.1:{server.server_port}")
+    closing = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            site.agents.add(self.headers["User-Agent"])
+            _send(self, site.next_answer(self.path), closing)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server.RequestHandlerClass = Handler
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield site
+    finally:
+        closing.set()
+        server.shutdown()
+        server.server_close()
+
+
+def _send(handler: BaseHTTPRequestHandler, answer: Answer, closing: threading.Event) -> None:
+    if answer.reset:
+        # Lingering for 0 s makes the system send a reset instead of an orderly end.
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        handler.connection.close()
+        return
+    handler.send_response(answer.status)
+    for name, value in answer.headers.items():
+        handler.send_header(name, value)
+    length = len(answer.body) if answer.lies is None else answer.lies
+    if answer.lies != 0:
+        handler.send_header("Content-Length", str(length))
+    handler.end_headers()
+    if not answer.drip_s:
+        handler.wfile.write(answer.body)
+        return
+    for byte in answer.body:
+        if closing.is_set():
+            return
+        handler.wfile.write(bytes([byte]))
+        time.sleep(answer.drip_s)
