@@ -167,7 +167,7 @@ def main() -> None:
             minutes = (time.monotonic() - started) / 60
             print(f"step {step}: contrastive {losses[0]:.3f}, patch {losses[1]:.3f}, {minutes:.1f} min", flush=True)
         if step % MEASURE_EVERY == 0 or step == options.steps:
-            figures = measure(trainer.model, processor, held_out, unseen)
+            figures = measure(trainer.model, processor, held_out, list(unseen))
             minutes = (time.monotonic() - started) / 60
             print(json.dumps(figures), flush=True)
             save(trainer.model, processor, options.out)

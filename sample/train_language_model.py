@@ -8,7 +8,7 @@ import json
 import math
 import random
 import time
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import torch
@@ -22,8 +22,8 @@ from sample.training.lm_batches import stream_batches
 from sample.training.lm_metrics import measure_replies
 from sample.training.lm_model import make_language_model, make_tokenizer
 
-STEPS = 2_000
-BATCH_TOKENS = 2_500
+STEPS = 2_500
+BATCH_TOKENS = 1_600
 LONGEST = 420
 PEAK_RATE = 3e-3
 WARMUP_STEPS = 60
@@ -92,7 +92,7 @@ def main() -> None:
     started = time.monotonic()
 
     chats = stream_chats(TRAINING_SEED_START, random.Random("lm chats"))
-    sample = list(islice(chats, 6_000))
+    sample = list(islice(chats, 3_000))
     tokenizer = make_tokenizer(message["content"] for chat in sample for message in chat)
     unseen = stream_chats(HELD_OUT_SEEDS.start, random.Random("lm held out"))
     held_out = stream_batches(unseen, tokenizer, BATCH_TOKENS, LONGEST, random.Random(0))
@@ -102,11 +102,11 @@ def main() -> None:
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_share(step, options.steps))
     tokens_seen = 0
 
-    batches = stream_batches(chats, tokenizer, BATCH_TOKENS, LONGEST, random.Random("lm batches"))
+    batches = stream_batches(chain(sample, chats), tokenizer, BATCH_TOKENS, LONGEST, random.Random("lm batches"))
     for step, (ids, weights) in enumerate(islice(batches, options.steps), 1):
         losses, shares = token_losses(model, ids), weights[:, 1:]
         optimiser.zero_grad()
-        ((losses * shares).sum() / shares.sum()).backward()
+        torch.autograd.backward((losses * shares).sum() / shares.sum())
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()

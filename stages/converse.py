@@ -28,6 +28,8 @@ from stages.wordings import DETAIL, drawn
 
 __all__ = ["Converse", "ConverseConfig"]
 
+UNANSWERED = {"llm_error", "llm_unreachable"}
+
 
 class ConverseConfig(StageConfig):
     """Settings of ``converse``."""
@@ -36,6 +38,8 @@ class ConverseConfig(StageConfig):
     """Kinds of conversation to write about each sample; each is one call."""
     chat: ChatConfig
     """The model that writes them."""
+    batch_rows: int = Field(64, ge=1)
+    """Rows asked about together. Not a speed setting here: a local model's numbers can depend on its batch."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +137,16 @@ class Converse(Stage[ConverseConfig]):
         return {"kind": job.kind, "messages": messages, "provenance": f"{shown}:{job.kind}:prompt-v{VERSION}"}
 
     def _gathered(self, outcomes: Sequence[dict[str, Any] | Reject]) -> dict[str, Any] | Reject:
-        """Return what the row keeps: the conversations there are, or the last reason there are none."""
+        """Return what the row keeps: the conversations there are, or the last reason there are none.
+
+        A request that was never answered rejects the row, so that `retry` completes it; what was answered is logged
+        and costs nothing then.
+        """
         if not outcomes:
             return Reject("nothing_to_say")
+        unanswered = [one for one in outcomes if isinstance(one, Reject) and one.reason in UNANSWERED]
+        if unanswered:
+            return unanswered[0]
         written = [outcome for outcome in outcomes if not isinstance(outcome, Reject)]
         failed = [outcome for outcome in outcomes if isinstance(outcome, Reject)]
         if not written:

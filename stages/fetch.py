@@ -30,6 +30,8 @@ __all__ = ["Fetched", "PublicResolver", "Wanted", "fetch_all", "is_opted_out", "
 AGENT: Final = "showtell"
 OPT_OUT: Final = frozenset({"noai", "noimageai", "noindex", "noimageindex", "noml", "none"})
 """``none`` is short for ``noindex, nofollow`` (Google's robots meta tag specification)."""
+VALUED: Final = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
+"""Directives that a colon and a value follow, where else a colon follows a crawler's name."""
 OWN_REASON: Final = frozenset({403, 404, 410, 429})
 BACKOFF_S: Final = 0.5
 CHUNK_BYTES: Final = 64 * 1024
@@ -100,8 +102,8 @@ class _Client:
                     return await self._retried(session, wanted, deadline.when() or 0.0)
             except TimeoutError:
                 return Reject("timeout", f"not done after {self.config.timeout_s:g} s")
-            except Reject as reject:
-                return reject
+            except Reject as reject:  # its detail may quote headers, which may hold any bytes
+                return Reject(reject.reason, reject.detail.encode(errors="replace").decode())
 
     async def _retried(self, session: aiohttp.ClientSession, wanted: Wanted, deadline: float) -> Fetched:
         """Try until it works, cannot work, or could no longer end before the deadline."""
@@ -226,9 +228,10 @@ def is_opted_out(values: Iterable[str]) -> bool:
     for value in values:
         crawler = AGENT
         for item in value.lower().split(","):
-            before, colon, directive = item.rpartition(":")
-            crawler = before.strip() if colon else crawler
-            if crawler == AGENT and directive.strip() in OPT_OUT:
+            name, colon, rest = (part.strip() for part in item.partition(":"))
+            if colon and name not in VALUED:
+                crawler, name = name, rest
+            if crawler == AGENT and name in OPT_OUT:
                 return True
     return False
 

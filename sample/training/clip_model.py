@@ -77,9 +77,10 @@ class PatchHead(nn.Module):
         flat = labels.flatten(0, 1)
         covered = flat[:, :1] > 0
         distance = (to_middle - flat[:, 3:] * PATCH_GRID).abs() * covered
-        return (
+        loss: Tensor = (
             nn.functional.cross_entropy(kind, flat[:, 0].long())
             + nn.functional.cross_entropy(colour, flat[:, 1].long())
             + nn.functional.binary_cross_entropy_with_logits(holds_middle[:, 0], flat[:, 2])
             + distance.sum() / (2 * covered.sum())
         )
+        return loss

@@ -73,7 +73,7 @@ def make_context(scene: Scene, rng: random.Random) -> Context:
         if rng.random() < 0.2:
             chosen = []
     rng.shuffle(chosen)
-    whole = complete and bool(chosen) or transcript is not None
+    whole = (complete and bool(chosen)) or transcript is not None
     return Context(scene, tuple(chosen), with_boxes, transcript, whole)
 
 

@@ -25,6 +25,8 @@ KIND_WORDS = "|".join(sorted(NOUNS, key=len, reverse=True))
 COUNTED = re.compile(rf"\b({'|'.join(COUNTS)}) (?:small |large )?(?:({'|'.join(COLOURS)}) )?({KIND_WORDS})\b")
 TOTAL = re.compile(rf"\b({'|'.join(NUMBERS)}) things? in all")
 ABSENT = re.compile(rf"\bthere is no ({KIND_WORDS})\b")
+# Said of the world, not of the picture.
+ASIDE = re.compile(r"use an umbrella|inside a house")
 COLOURED = re.compile(rf"\bthe ({KIND_WORDS}) (?:is|are) ({'|'.join(COLOURS)})\b")
 
 
@@ -86,20 +88,24 @@ def _read(kind: Kind, reply: str) -> Reply | None:
 
 
 def find_statements(reply: Reply, context: Context) -> list[tuple[str, bool]]:
-    """Statements about counts, colours and absence in the answers of a reply, and whether each is true."""
+    """Statements about counts, colours and absence in the answers of a reply, and whether each is true.
+
+    Where a context names some groups only, they are taken for the whole scene, as nothing tells otherwise.
+    """
+    scene = context.known_scene()
     if isinstance(reply, Description):
-        return _judge(reply.description, context.scene)
+        return _judge(reply.description, scene)
     turns = reply.turns if isinstance(reply, Conversation) else [reply]
-    found = [statement for turn in turns for statement in _judge(turn.answer, context.scene)]
+    found = [statement for turn in turns for statement in _judge(turn.answer, scene)]
     for turn in turns:
         if turn.answer == "There are none.":
             named = [NOUNS[word] for word in re.findall(rf"\b({KIND_WORDS})\b", turn.question)]
-            found.append((f"{turn.question} none", not any(kind in totals_by_kind(context.scene) for kind in named)))
+            found.append((f"{turn.question} none", not any(kind in totals_by_kind(scene) for kind in named)))
     return found
 
 
 def _judge(text: str, scene: Scene) -> list[tuple[str, bool]]:
-    text = text.lower().replace("use an umbrella", "")
+    text = ASIDE.sub("", text.lower())
     totals = totals_by_kind(scene)
     coloured = {(group.colour, group.kind): group.count for group in scene.groups}
     found = []

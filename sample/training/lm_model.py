@@ -9,7 +9,7 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTra
 
 __all__ = ["CONTEXT", "make_language_model", "make_tokenizer"]
 
-WIDTH, LAYERS, HEADS = 192, 5, 6
+WIDTH, MLP_WIDTH, LAYERS, HEADS = 160, 432, 4, 5
 CONTEXT = 1024
 VOCABULARY = 1_600
 SPECIAL = {"bos": "<|begin|>", "eos": "<|end|>", "pad": "<|pad|>"}
@@ -68,7 +68,7 @@ def make_language_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=WIDTH,
-        intermediate_size=512,
+        intermediate_size=MLP_WIDTH,
         num_hidden_layers=LAYERS,
         num_attention_heads=HEADS,
         max_position_embeddings=CONTEXT,

@@ -50,4 +50,5 @@ def render_all(seeds: Sequence[int], cache: Path, processes: int = 1) -> np.ndar
                 pictures[index] = picture
         pictures.flush()
         unfinished.rename(path)
-    return np.load(path, mmap_mode="r")
+    rendered: np.ndarray = np.load(path, mmap_mode="r")
+    return rendered

@@ -106,6 +106,8 @@ def test_fetched_image_is_kept_byte_for_byte(site: Site) -> None:
         (Answer(bytes(9000), lies=0), "too_large"),
         (Answer(JPEG, drip_s=0.1), "timeout"),
         (Answer(JPEG, headers={"X-Robots-Tag": "noai, noimageai"}), "opted_out"),
+        (Answer(JPEG, headers={"X-Robots-Tag": "noai, \xe9"}), "opted_out"),
+        (Answer(status=302, headers={"Location": "http://\xe9/"}), "bad_url"),
         (Answer(status=302, headers={"Location": "/a.jpg"}), "redirects"),
         (Answer(status=302, headers={"Location": "file:///etc/passwd"}), "bad_url"),
         (Answer(status=302, headers={"Location": "http://localhost:1/"}), "private_address"),
@@ -253,6 +255,8 @@ def test_bad_tls_is_named(site: Site) -> None:
         (["googlebot: nofollow, noindex"], False),
         (["googlebot: noindex", "noai"], True),
         (["nofollow, noarchive"], False),
+        (["unavailable_after: 25 Jun 2030 15:00:00 PST, noai"], True),
+        (["googlebot: max-snippet: 5, noindex"], False),
         ([], False),
     ],
 )

@@ -1,0 +1,1 @@
+"""One command per performance claim: ``python -m bench.NAME``."""
