@@ -91,4 +91,5 @@ def _write_part(run: RunDirectory, part: int, rows: list[dict[str, Any]]) -> Non
         rejected={reason: reasons.count(reason) for reason in reasons if reason is not None},
         computed=len(rows),
     )
-    run.commit(SOURCE_FOLDER, part, table, report, replaces=run.report(SOURCE_FOLDER, part) is not None)
+    replaces = run.report(SOURCE_FOLDER, part) is not None
+    run.commit(SOURCE_FOLDER, part, table, report, replaces=replaces, durable=False)

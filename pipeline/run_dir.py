@@ -49,7 +49,9 @@ class RunDirectory:
         return dict(self.storage.read_json(SOURCE_FILE) or {})
 
     def write_source(self, index: Mapping[str, Any]) -> None:
-        """Commit the source's index, after its parts."""
+        """Commit the source's index, after its parts are on the disk."""
+        for part in range(index["parts"]):
+            self.storage.make_durable(f"{SOURCE_FOLDER}/{part:05d}.arrow")
         self.storage.write_json(SOURCE_FILE, index)
 
     def parts(self) -> range:
@@ -66,15 +68,18 @@ class RunDirectory:
         found = (self.report(folder, part) for part in self.parts())
         return total(report for report in found if report is not None)
 
-    def commit(self, folder: str, part: int, table: pa.Table, report: PartReport, *, replaces: bool) -> None:
+    def commit(
+        self, folder: str, part: int, table: pa.Table, report: PartReport, *, replaces: bool, durable: bool = True
+    ) -> None:
         """Write a part, then its report.
 
         A report already there goes first: it must never describe a newer part. The part is on the disk before its
         report, which need not be: a report that a power cut emptied only means that the part is done again.
+        ``durable=False`` leaves that to ``write_source``.
         """
         if replaces:
             self.storage.remove(f"{folder}/{part:05d}.json")
-        self.storage.write_table(f"{folder}/{part:05d}.arrow", table)
+        self.storage.write_table(f"{folder}/{part:05d}.arrow", table, durable=durable)
         self.storage.write(f"{folder}/{part:05d}.json", report.model_dump_json().encode(), durable=False)
 
     def read(self, folder: str, part: int, columns: list[str] | None = None) -> pa.Table:

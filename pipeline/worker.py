@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,6 +67,7 @@ class StageWorker:
             stage.surveyed = self.run.storage.read_table(f"{self.planned.folder}/survey.arrow")
             self.surveyed = self.run.storage.read_json(f"{self.planned.folder}/survey.json")["inputs"]
         stage.open()
+        _limit_threads(self.planned.config.cpus)
 
     def __call__(self, part: int) -> Outcome:
         """Process a part and commit it."""
@@ -82,6 +84,12 @@ class StageWorker:
                 if attempt == ATTEMPTS:
                     self.run.give_up(self.planned.folder, part, failure)
         return Outcome(name, part, None, failure)
+
+
+def _limit_threads(cpus: float) -> None:
+    """Give torch the cores the stage was given: more threads than cores spend their time waiting for each other."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(max(1, int(cpus)))
 
 
 def prepare(step: Step[Any], planned: PlannedStep, plan: Plan, run: RunDirectory) -> None:

@@ -62,7 +62,7 @@ class Storage:
 
         Args:
             durable: False leaves out the fsync: after a power cut (not after a kill) the file may be empty, so
-                its reader must notice.
+                its reader must notice, or ``make_durable`` must follow.
         """
         path = self.path(name)
         if not self.is_local:
@@ -80,6 +80,12 @@ class Storage:
                 file.flush()
                 os.fsync(file.fileno())
         os.replace(beside, path)
+
+    def make_durable(self, name: str) -> None:
+        """Bring a file written without fsync to the disk; many files one after the other cost little more than one."""
+        if self.is_local:
+            with open(self.path(name), "rb") as file:
+                os.fsync(file.fileno())
 
     def read_json(self, name: str) -> Any:
         """Return a JSON file's value, or None where there is no such file or a power cut left none in it."""
@@ -99,13 +105,13 @@ class Storage:
         table = reader.read_all()
         return table if columns is None else table.select(columns)
 
-    def write_table(self, name: str, table: pa.Table) -> None:
+    def write_table(self, name: str, table: pa.Table, *, durable: bool = True) -> None:
         """Commit a table as an Arrow IPC file of one record batch, so that equal tables give equal bytes."""
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, table.schema) as writer:
             for batch in table.combine_chunks().to_batches():
                 writer.write_batch(batch)
-        self.write(name, memoryview(sink.getvalue()))
+        self.write(name, memoryview(sink.getvalue()), durable=durable)
 
     def open(self, name: str) -> BinaryIO | io.BufferedReader:
         """Open a file for reading in bytes."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import whisper
-from numpy.typing import NDArray
 
 from sample import HELD_OUT_SEEDS
 from sample.scenes import make_scene
-from sample.speech import SAMPLE_RATE_HZ, VOICES, decode_audio, encode_ogg, speak
+from sample.speech import VOICES, decode_audio, encode_ogg, speak
 from sample.wording import spoken_description
 
 __all__ = ["Errors", "evaluate", "words_of", "wrong_words"]

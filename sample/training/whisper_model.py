@@ -75,14 +75,17 @@ class CompactWhisper(nn.Module):
         return torch.cat([rows[:-1], self.time_map(self.times), rows[-1:]])
 
     def encode(self, mel: Tensor, offsets: Tensor) -> Tensor:
-        """(batch, 80, frames) log-mel, starting `offsets` (batch,) positions into the window -> (batch, frames / 2, width)."""
+        """Encode log-mel (batch, 80, frames) that starts `offsets` (batch,) positions into Whisper's window:
+        (batch, frames / 2, width).
+        """
         x = functional.gelu(self.encoder.conv1(mel))
         x = functional.gelu(self.encoder.conv2(x)).permute(0, 2, 1)
         places = offsets[:, None] + torch.arange(x.shape[1])
         x = x + self.encoder.positional_embedding[places]
         for block in self.encoder.blocks:
             x = block(x)
-        return self.encoder.ln_post(x)
+        encoded: Tensor = self.encoder.ln_post(x)
+        return encoded
 
     def decode(self, ids: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Compact `ids` (batch, length) after `audio` -> logits (batch, length, compact ids), and where the
@@ -109,12 +112,14 @@ def _look(attention: MultiHeadAttention, asked: Tensor, audio: Tensor) -> Tensor
     width = asked.shape[-1] // attention.n_head
     q = attention.query(asked).unflatten(-1, (-1, width))[:, :, :GUIDED_HEADS].transpose(1, 2)
     k = attention.key(audio).unflatten(-1, (-1, width))[:, :, :GUIDED_HEADS].permute(0, 2, 3, 1)
-    return (q @ k / math.sqrt(width)).softmax(-1)
+    weights: Tensor = (q @ k / math.sqrt(width)).softmax(-1)
+    return weights
 
 
 def _look_at_neighbours(query: Tensor, key: Tensor, shifts: Sequence[float]) -> None:
-    """Start every head off by looking `shifts` positions away: queries and keys pick out the same sinusoids of the
-    positional encoding, the queries' rotated. Attention that is local from the start saves most of the training.
+    """Start every head off by looking `shifts` positions away, which saves much of the training.
+
+    Queries and keys pick out the same sinusoids of the positional encoding; the queries' are rotated.
     """
     width, half = query.shape[0], query.shape[0] // 2
     head, pairs = width // len(shifts), width // len(shifts) // 2

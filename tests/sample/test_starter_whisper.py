@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sample.build_world import HERE
 from sample.scenes import make_scene
 from sample.speech import decode_audio
 from sample.training.whisper_evaluation import Errors, words_of, wrong_words
 from sample.wording import spoken_description
 
+HERE = Path(__file__).resolve().parents[2] / "sample"
 CHECKPOINT = HERE / "models" / "whisper.pt"
 RECORDINGS = sorted((HERE / "world" / "audio").glob("scene-*.ogg"))[:6]
 MOST_BYTES = 18_000_000

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import datasets
-import pytest
 import torch
 from PIL import Image, ImageDraw
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
@@ -29,10 +27,10 @@ TEMPLATE = (
 )
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "white": (240, 240, 240)}
 PLACES = ((4, 4), (20, 4), (4, 20), (20, 20))
-WORDS = (
-    "user assistant \n What colour is it ? It is . How many dots are there There dot A picture with "
+SAID = (
+    "user assistant What colour is it ? It is . How many dots are there There dot A picture with "
     "Describe the image 0 1 2 3 4 red green blue white"
-).split(" ")
+)
 
 
 def draw(colour: str, dots: int) -> Image.Image:
@@ -89,9 +87,9 @@ def save_dataset(folder: Path, **splits: list[dict[str, Any]]) -> str:
 
 def make_tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
     """Make a tokenizer of whole words."""
-    vocabulary = {word: place for place, word in enumerate(dict.fromkeys(["<unk>", "<s>", "</s>", *WORDS]))}
+    pieces = dict.fromkeys(["<unk>", "<s>", "</s>", "\n", *SAID.split()])
+    vocabulary = {piece: place for place, piece in enumerate(pieces)}
     words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.Split(Regex(r"\n|\w+|[^\w\s]"), behavior="isolated")
     words.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split(Regex(r"\n|\w+|[^\w\s]"), "isolated"), pre_tokenizers.Split(" ", "removed")]
     )
@@ -101,11 +99,9 @@ def make_tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
     )
 
 
-@pytest.fixture(scope="session")
-def vision(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A CLIP with random weights that sees 16 patches of a 32-px image."""
+def save_vision(folder: Path) -> str:
+    """Save a CLIP with random weights that sees 16 patches of a 32-px image."""
     torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("clip")
     shared = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     text = {**shared, "vocab_size": 10, "bos_token_id": 0, "eos_token_id": 1}
     eyes = {**shared, "image_size": 32, "patch_size": 8}
@@ -115,12 +111,10 @@ def vision(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-@pytest.fixture(scope="session")
-def language(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A Llama with random weights and a vocabulary of whole words."""
+def save_language(folder: Path, template: str | None = TEMPLATE) -> str:
+    """Save a Llama with random weights and a vocabulary of whole words."""
     torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("llama")
-    tokenizer = make_tokenizer()
+    tokenizer = make_tokenizer(template)
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
         num_attention_heads=2, max_position_embeddings=128, bos_token_id=1, eos_token_id=2,
@@ -128,17 +122,6 @@ def language(tmp_path_factory: pytest.TempPathFactory) -> str:
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
-
-
-@pytest.fixture(scope="session")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Conversations about 80 training and 24 held-out pictures."""
-    chosen = random.Random(0)
-    splits: dict[str, list[dict[str, Any]]] = {"train": [], "validation": []}
-    for number in range(104):
-        sample = rows_about(f"s{number:03}", chosen.choice(sorted(COLOURS)), chosen.randint(1, 4))
-        splits["train" if number < 80 else "validation"] += sample
-    return save_dataset(tmp_path_factory.mktemp("dataset"), **splits)
 
 
 @dataclass
@@ -175,9 +158,3 @@ def sink(vision: str, language: str, **changes: Any) -> Connector:
     made = Connector(config(vision, language, **changes))
     made.seed = 0
     return made
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    """Leave the machine's other cores to the other tests, and sum in one order."""
-    torch.set_num_threads(1)
