@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +22,12 @@ __all__ = ["main"]
 
 DONE, FAILED, WRONG, INCOMPLETE = 0, 1, 2, 3
 """Exit codes: done; the run failed; the config or command line is wrong; finished, but parts were given up."""
+
+SILENCED = {
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "NO_ALBUMENTATIONS_UPDATE": "1",
+    "RAY_USAGE_STATS_ENABLED": "0", "TOKENIZERS_PARALLELISM": "false", "WANDB_MODE": "disabled",
+}
+"""Libraries' telemetry, update checks and own progress bars: off, unless the user's environment says otherwise."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=(
     "Turn web image-text pairs, annotated images and spoken descriptions into a multimodal instruction dataset."
@@ -142,6 +149,8 @@ def _existing_run(run_dir: str) -> RunDirectory:
 
 def main() -> None:
     """Run the command line; mistakes of the user end in one line each and an exit code, never a traceback."""
+    for name, value in SILENCED.items():
+        os.environ.setdefault(name, value)
     try:
         app()
     except ConfigError as error:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -20,6 +20,7 @@ __all__ = ["LoadedConfig", "check_config", "load_config", "redact"]
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 SECRET = re.compile(r"api_?key|token$|secret|password", re.IGNORECASE)
+REDACTED = "[redacted]"
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def redact(value: Any, key: str = "") -> Any:
     if isinstance(value, list):
         return [redact(inner) for inner in value]
     is_secret = isinstance(value, str) and SECRET.search(key) and not VARIABLE.fullmatch(value)
-    return "[redacted]" if is_secret else value
+    return REDACTED if is_secret else value
 
 
 class _Loader(yaml.SafeLoader):
@@ -81,11 +82,12 @@ class _Loader(yaml.SafeLoader):
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key) for key, _ in node.value]
-    twice = next((key for index, key in enumerate(keys) if key in keys[:index]), None)
-    if twice is not None:
-        raise yaml.constructor.ConstructorError(None, None, f"the key {twice!r} stands twice", node.start_mark)
-    return dict(zip(keys, (loader.construct_object(value, deep=True) for _, value in node.value), strict=True))
+    keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+    for index, key in enumerate(keys):
+        if any(key.value == earlier.value for earlier in keys[:index]):
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} stands twice", key.start_mark)
+    loader.flatten_mapping(node)
+    return loader.construct_mapping(node, deep=True)
 
 
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
@@ -97,7 +99,7 @@ def _read_yaml(file: str) -> dict[str, Any]:
         data = yaml.load(text, _Loader)
     except OSError as error:
         raise ConfigError(file, [Mistake("file", "", error.strerror or str(error))]) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or no date, as 2024-02-30
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}" if mark else "file"
         raise ConfigError(file, [Mistake(where, "", getattr(error, "problem", None) or str(error))]) from error
@@ -111,6 +113,10 @@ def _apply(raw: dict[str, Any], setting: str) -> None:
     key, equals, text = setting.partition("=")
     if not equals or not key:
         raise ConfigError("--set", [Mistake(setting, "", "must be KEY=VALUE")])
+    try:
+        value = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError("--set", [Mistake(key, text, f"is not YAML: {error}")]) from error
     path = key.split(".")
     stages = raw.get("stages")
     if isinstance(stages, list):
@@ -121,9 +127,9 @@ def _apply(raw: dict[str, Any], setting: str) -> None:
     for step in path[:-1]:
         holder = _step_into(holder, step, key)
     if isinstance(holder, list):
-        holder[_index(holder, path[-1], key)] = yaml.safe_load(text)
+        holder[_index(holder, path[-1], key)] = value
     else:
-        holder[path[-1]] = yaml.safe_load(text)
+        holder[path[-1]] = value
 
 
 def _step_into(holder: Any, step: str, key: str) -> Any:
@@ -134,17 +140,16 @@ def _step_into(holder: Any, step: str, key: str) -> Any:
 
 
 def _index(holder: list[Any], step: str, key: str) -> int:
-    if not step.isdigit() or int(step) >= len(holder):
+    if not step.isdecimal() or int(step) >= len(holder):
         raise ConfigError("--set", [Mistake(key, "", f"{step!r} is not one of the {len(holder)} list items")])
     return int(step)
 
 
 def _check(raw: dict[str, Any], file: str) -> RunConfig:
     """Validate the whole config, stages with their own classes, and collect every mistake."""
+    unset: list[Mistake] = []
     mistakes: list[Mistake] = []
-    data = _substitute(raw, "", mistakes)
-    if mistakes:
-        raise ConfigError(file, mistakes)
+    data = _substitute(raw, "", unset)
     context = {"folder": str(Path(file).resolve().parent)}
     stages = data.get("stages")
     if isinstance(stages, list):
@@ -153,10 +158,15 @@ def _check(raw: dict[str, Any], file: str) -> RunConfig:
     try:
         config = RunConfig.model_validate(data, context=context)
     except ValidationError as error:
-        mistakes[:0] = _mistakes(error, RunConfig, "")
-    if config is None or mistakes:
-        raise ConfigError(file, [mistake for mistake in mistakes if mistake.problem])
+        mistakes[:0] = _mistakes(error, RunConfig, "", data)
+    if config is None or mistakes or unset:
+        raise ConfigError(file, _first_of_each_key([*unset, *mistakes]))
     return config
+
+
+def _first_of_each_key(mistakes: Sequence[Mistake]) -> list[Mistake]:
+    """Return one mistake a key: an unset variable is also no number, and what is no string is no integer either."""
+    return list({mistake.key: mistake for mistake in reversed(mistakes)}.values())[::-1]
 
 
 def _check_stage(stage: Any, index: int, context: dict[str, str], mistakes: list[Mistake]) -> Any:
@@ -166,10 +176,11 @@ def _check_stage(stage: Any, index: int, context: dict[str, str], mistakes: list
     if not isinstance(use, str):
         mistakes.append(Mistake(key, _shown(stage), "must be a mapping with `use: STAGE`"))
         return StageConfig(use="unknown")
+    data = {**stage, "name": stage.get("name") or ""}
     try:
-        return find(use).Config.model_validate({**stage, "name": stage.get("name") or ""}, context=context)
+        return find(use).Config.model_validate(data, context=context)
     except ValidationError as error:
-        mistakes.extend(_mistakes(error, find(use).Config, key))
+        mistakes.extend(_mistakes(error, find(use).Config, key, data))
     except ValueError as error:
         mistakes.append(Mistake(f"{key}.use", use, str(error)))
     return StageConfig(use="unknown")
@@ -183,15 +194,16 @@ def _substitute(value: Any, key: str, mistakes: list[Mistake]) -> Any:
         return [_substitute(inner, f"{key}[{index}]", mistakes) for index, inner in enumerate(value)]
     if not isinstance(value, str):
         return value
-    for name in VARIABLE.findall(value):
-        if name not in os.environ:
-            mistakes.append(Mistake(key, value, f"the environment variable {name} is not set"))
-    return VARIABLE.sub(lambda match: os.environ.get(match[1], ""), value)
+    if value == REDACTED:
+        mistakes.append(Mistake(key, value, "a run directory keeps no secrets: let the config name a variable, ${NAME}"))
+    if missing := [name for name in VARIABLE.findall(value) if name not in os.environ]:
+        mistakes.append(Mistake(key, value, f"the environment variable {', '.join(missing)} is not set"))
+    return VARIABLE.sub(lambda match: os.environ.get(match[1], match[0]), value)
 
 
-def _mistakes(error: ValidationError, model: type[BaseModel], prefix: str) -> Iterator[Mistake]:
+def _mistakes(error: ValidationError, model: type[BaseModel], prefix: str, data: Any) -> Iterator[Mistake]:
     for found in error.errors():
-        key = _key(prefix, found["loc"])
+        key = _key(prefix, found["loc"], data)
         problem = found["msg"].removeprefix("Value error, ")
         value = _shown(found["input"])
         if found["type"] == "extra_forbidden":
@@ -201,13 +213,16 @@ def _mistakes(error: ValidationError, model: type[BaseModel], prefix: str) -> It
         yield Mistake(key, value, problem)
 
 
-def _key(prefix: str, location: Sequence[int | str]) -> str:
+def _key(prefix: str, location: Sequence[int | str], data: Any) -> str:
+    """Return the dotted path of a location; its steps that are no key of the data name members of a union."""
     key = prefix
     for step in location:
-        if isinstance(step, int):
+        if isinstance(data, list) and isinstance(step, int):
             key += f"[{step}]"
-        elif step.isidentifier():
+            data = data[step] if step < len(data) else None
+        elif isinstance(data, dict) and (step in data or step == location[-1]):
             key += f".{step}"
+            data = data.get(step)
     return key.lstrip(".")
 
 
@@ -215,10 +230,11 @@ def _fields(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
     """Return the valid keys at a location inside a model."""
     for step in location:
         field = model.model_fields.get(str(step))
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        types = (field.annotation, *get_args(field.annotation)) if field else ()
+        inner = [type_ for type_ in types if isinstance(type_, type) and issubclass(type_, BaseModel)]
+        if not inner:
             return []
-        model = inner
+        model = inner[0]
     return list(model.model_fields)
 
 

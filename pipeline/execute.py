@@ -88,6 +88,7 @@ def execute(loaded: LoadedConfig, plan: Plan, runner: Runner, watcher: Watcher) 
         ingest(run, plan.config.source)
         run.write_description(_description(loaded, plan))
         parts: Sequence[int] = run.parts()
+        folders = {planned.name: planned.folder for planned in plan.stages()}
         given_up: dict[tuple[str, int], str] = {}
         for segment in _segments(plan):
             if segment[0].stage.surveys:
@@ -98,6 +99,7 @@ def execute(loaded: LoadedConfig, plan: Plan, runner: Runner, watcher: Watcher) 
                     raise FatalError(outcome.error)
                 if outcome.report is None:
                     given_up[outcome.stage, outcome.part] = outcome.error
+                    run.give_up(folders[outcome.stage], outcome.part, outcome.error)
                 watcher.done(outcome)
             lost = {part for _, part in given_up}
             parts = [part for part in parts if part not in lost]

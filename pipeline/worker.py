@@ -74,15 +74,13 @@ class StageWorker:
         name = self.planned.name
         if self.failure:
             return Outcome(name, part, None, self.failure, fatal=True)
-        for attempt in range(1, ATTEMPTS + 1):
+        for _ in range(ATTEMPTS):
             try:
                 return Outcome(name, part, work_part(self.run, self.plan, self.planned, part, self.surveyed))
             except FatalError as error:
                 return Outcome(name, part, None, f"{name}: {error}", fatal=True)
             except Exception as error:
                 failure = f"part {part}: {type(error).__name__}: {error}"
-                if attempt == ATTEMPTS:
-                    self.run.give_up(self.planned.folder, part, failure)
         return Outcome(name, part, None, failure)
 
 

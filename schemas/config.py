@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+import fsspec
+from pydantic import (
+    AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator,
+)
+
+from schemas.columns import SOURCE
+from schemas.errors import nearest
 
 __all__ = [
     "SPEED", "ExistingPath", "Frozen", "LocalOrUrl", "ModelRef", "RayConfig", "RunConfig", "SourceConfig",
@@ -25,21 +32,22 @@ def _folder(info: ValidationInfo) -> Path:
 
 
 def _resolve(value: str, info: ValidationInfo) -> str:
-    return value if "://" in value else str((_folder(info) / value).resolve())
+    if "://" not in value:
+        return str((_folder(info) / value).resolve())
+    try:
+        fsspec.get_filesystem_class(value.split("://", 1)[0])
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+    return value
 
 
 def _resolve_existing(value: str, info: ValidationInfo) -> str:
-    path = _resolve(value, info)
-    if "://" not in path and not _matches(Path(path)):
+    if "://" in value:
+        raise ValueError("must be a file or folder here, not a URL")
+    path = (_folder(info) / value).resolve()
+    if not path.exists() and not glob.glob(str(path), recursive=True):
         raise ValueError(f"no such file or folder: {path}")
-    return path
-
-
-def _matches(path: Path) -> bool:
-    if any(sign in str(path) for sign in "*?["):
-        anchor = Path(path.anchor)
-        return any(anchor.glob(str(path.relative_to(anchor))))
-    return path.exists()
+    return str(path)
 
 
 def _as_list(value: Any) -> Any:
@@ -61,7 +69,7 @@ LocalOrUrl = Annotated[str, AfterValidator(_resolve)]
 """A path, resolved against the config's folder, or a URL."""
 
 ExistingPath = Annotated[str, AfterValidator(_resolve_existing)]
-"""A path or glob that must match something, or a URL."""
+"""A path or glob that must match something."""
 
 ModelRef = Annotated[str, AfterValidator(_resolve_model)]
 """A model's folder or file, or a hub id."""
@@ -89,6 +97,24 @@ class SourceConfig(Frozen):
     """Folder the image names of ``coco`` and ``llava`` are relative to; by default the file's own folder."""
     limit: int | None = Field(None, ge=1)
     """Take only the first so many samples."""
+
+    @field_validator("columns")
+    @classmethod
+    def _name_source_columns(cls, columns: dict[str, str | int], info: ValidationInfo) -> dict[str, str | int]:
+        if columns and info.data.get("kind") != "table":
+            raise ValueError("only a table has columns to rename")
+        ours = [name for name in SOURCE.names if name != "extra"]
+        for name in columns:
+            if name not in ours:
+                raise ValueError(f"{name} is no source column{nearest(name, ours)}")
+        return columns
+
+    @field_validator("images")
+    @classmethod
+    def _not_for_tables(cls, images: str | None, info: ValidationInfo) -> str | None:
+        if images is not None and info.data.get("kind") == "table":
+            raise ValueError("only for coco and llava: in a table the column image says where each image is")
+        return images
 
 
 class StageConfig(Frozen):

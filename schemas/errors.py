@@ -9,6 +9,7 @@ ShowtellError
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -35,7 +36,7 @@ class Mistake:
 
     def __str__(self) -> str:
         shown = f" = {self.value}" if self.value else ""
-        return f"{self.key}{shown}: {self.problem}"
+        return re.sub(r"\s*\n\s*", " ", f"{self.key}{shown}: {self.problem}")
 
 
 class ConfigError(ShowtellError):

@@ -74,12 +74,16 @@ class Storage:
         except FileNotFoundError:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(beside, path)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(data)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.replace(beside, path)
+        except BaseException:
+            os.unlink(beside)
+            raise
 
     def make_durable(self, name: str) -> None:
         """Bring a file written without fsync to the disk; many files one after the other cost little more than one."""
@@ -91,7 +95,7 @@ class Storage:
         """Return a JSON file's value, or None where there is no such file or a power cut left none in it."""
         try:
             return json.loads(self.read(name))
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
             return None
 
     def write_json(self, name: str, value: Any) -> None:

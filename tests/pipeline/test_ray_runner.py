@@ -1,0 +1,80 @@
+"""The Ray runner: the same results as inline, and a worker that dies costs its part only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import load_config
+from pipeline.execute import Result, execute
+from pipeline.plan import make_plan
+from pipeline.ray_runner import RayRunner
+from schemas.config import RayConfig
+from schemas.errors import FatalError
+from tests.pipeline.runs import PROBES, Quiet, run_inline, tree, write_config, write_source
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[RayRunner]:
+    """One Ray on this machine for all tests, with two cores."""
+    started = RayRunner(RayConfig(num_cpus=2))
+    yield started
+    started.close()
+
+
+def run_ray(config: Path, runner: RayRunner) -> tuple[Result, Quiet]:
+    """Run a config on Ray."""
+    loaded = load_config(str(config))
+    watcher = Quiet()
+    return execute(loaded, make_plan(loaded), runner, watcher), watcher
+
+
+def test_ray_gives_the_same_run_directory_as_inline(tmp_path: Path, runner: RayRunner) -> None:
+    """Parts, barrier and dataset are byte for byte those of the inline runner, with several actors a stage."""
+    captions = ["a" * (number % 9 + 1) for number in range(40)]
+    stages = [
+        {"use": f"{PROBES}Length", "actors": [2, 3]}, {"use": f"{PROBES}AboveAverage"}, {"use": f"{PROBES}Picky"},
+        {"use": f"{PROBES}Talk"}, {"use": "shards"},
+    ]
+    trees = []
+    for name in ("inline", "ray"):
+        folder = tmp_path / name
+        folder.mkdir()
+        write_source(folder, captions)
+        config = write_config(folder, stages)
+        _, watcher = run_inline(config) if name == "inline" else run_ray(config, runner)
+        assert len(watcher.outcomes) == 10 * 5, "every part is reported once at every stage"
+        files = tree(folder / "run")
+        trees.append({key: data for key, data in files.items() if key.endswith((".arrow", ".md", ".parquet"))})
+    assert trees[0] == trees[1]
+    assert any(key.startswith("dataset/train") for key in trees[0])
+
+
+def test_part_that_kills_its_worker_is_given_up(tmp_path: Path, runner: RayRunner) -> None:
+    """After three deaths the part is named and left; every other part goes through all stages."""
+    write_source(tmp_path, ["a"] * 6 + ["die"] + ["a"] * 5)
+    config = write_config(tmp_path, [{"use": f"{PROBES}Picky"}, {"use": f"{PROBES}Length"}])
+    result, _ = run_ray(config, runner)
+    assert dict(result.given_up) == {("picky", 1): "part 1: its worker died 3 times"}
+    assert list(result.view.parts()) == [0, 2]
+    assert result.view.reports()["length"].kept == 8
+
+
+def test_stages_that_want_more_than_the_machine_still_run(tmp_path: Path, runner: RayRunner) -> None:
+    """Four stages of 3 CPUs each are scaled down on two cores instead of waiting for ever."""
+    write_source(tmp_path, ["a"] * 8)
+    stages = [{"use": f"{PROBES}Length", "name": f"length{index}", "cpus": 3} for index in range(4)]
+    result, _ = run_ray(write_config(tmp_path, stages), runner)
+    assert {name: report.kept for name, report in result.view.reports().items()} == {
+        "source": 8, "length0": 8, "length1": 8, "length2": 8, "length3": 8,
+    }
+
+
+def test_model_that_does_not_load_stops_the_run_with_its_line(tmp_path: Path, runner: RayRunner) -> None:
+    """What open() says in an actor is what the user reads, without Ray's traceback."""
+    write_source(tmp_path, ["a"])
+    with pytest.raises(FatalError) as error:
+        run_ray(write_config(tmp_path, [{"use": f"{PROBES}NeverOpens"}]), runner)
+    assert str(error.value) == "never_opens: model = nowhere: no such model"
