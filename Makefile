@@ -14,7 +14,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export WANDB_MODE := disabled
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test lint bench docs clean
 
 install: $(STAMP)
 
@@ -36,6 +36,9 @@ lint: install
 
 bench: install
 	$(BIN)/python -m bench.overhead
+
+docs: install
+	$(BIN)/python -m pipeline.reference > docs/stages.md
 
 clean:
 	rm -rf runs .mypy_cache .ruff_cache .pytest_cache

@@ -54,6 +54,7 @@ def run(
     from pipeline.config import load_config
     from pipeline.plan import make_plan
 
+    _check_runner(runner)
     loaded = load_config(config, set_ or (), run_dir)
     _execute(loaded, make_plan(loaded, until), runner)
 
@@ -96,6 +97,7 @@ def retry(run_dir: RunDir, only: Only, runner: RunnerName = "ray") -> None:
     from pipeline.plan import make_plan
     from pipeline.retry import forget
 
+    _check_runner(runner)
     directory = _existing_run(run_dir)
     described = directory.describe()
     loaded = check_config({**described["config"], "run_dir": directory.storage.url}, described["config_file"])
@@ -118,6 +120,8 @@ def _execute(loaded: LoadedConfig, plan: Plan, runner_name: str) -> None:
     watcher = watcher_for(Console())
     try:
         result = execute(loaded, plan, runner, watcher)
+    except KeyboardInterrupt:  # here, since typer would end without a word and with another code
+        raise FatalError("stopped; the same command goes on from here") from None
     finally:
         watcher.close()
         runner.close()
@@ -126,22 +130,28 @@ def _execute(loaded: LoadedConfig, plan: Plan, runner_name: str) -> None:
     raise typer.Exit(INCOMPLETE if result.given_up else DONE)
 
 
+def _check_runner(name: str) -> None:
+    if name not in {"ray", "inline"}:
+        raise ConfigError("command line", [Mistake("--runner", name, "must be ray or inline")])
+
+
 def _runner(name: str, plan: Plan) -> InlineRunner | RayRunner:
     if name == "inline":
         from pipeline.inline_runner import InlineRunner
 
         return InlineRunner()
-    if name == "ray":
-        from pipeline.ray_runner import RayRunner
+    from pipeline.ray_runner import RayRunner
 
-        return RayRunner(plan.config.ray)
-    raise ConfigError("--runner", [Mistake("--runner", name, "must be ray or inline")])
+    return RayRunner(plan.config.ray)
 
 
 def _existing_run(run_dir: str) -> RunDirectory:
     from pipeline.run_dir import RunDirectory
 
-    directory = RunDirectory(run_dir if "://" in run_dir else str(Path(run_dir).resolve()))
+    try:
+        directory = RunDirectory(run_dir if "://" in run_dir else str(Path(run_dir).resolve()))
+    except (ValueError, ImportError) as error:
+        raise ConfigError("command line", [Mistake("RUN_DIR", run_dir, str(error))]) from error
     if not directory.describe():
         raise ConfigError(run_dir, [Mistake("RUN_DIR", "", "holds no run (no run.json)")])
     return directory
@@ -156,9 +166,6 @@ def main() -> None:
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(WRONG)
-    except FatalError as error:
+    except (FatalError, OSError) as error:  # OSError: a full disk, a folder that must not be written
         sys.stderr.write(f"error: {error}\n")
-        sys.exit(FAILED)
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; the same command goes on from here\n")
         sys.exit(FAILED)

@@ -166,7 +166,10 @@ def _check(raw: dict[str, Any], file: str) -> RunConfig:
 
 def _first_of_each_key(mistakes: Sequence[Mistake]) -> list[Mistake]:
     """Return one mistake a key: an unset variable is also no number, and what is no string is no integer either."""
-    return list({mistake.key: mistake for mistake in reversed(mistakes)}.values())[::-1]
+    first: dict[str, Mistake] = {}
+    for mistake in mistakes:
+        first.setdefault(mistake.key, mistake)
+    return list(first.values())
 
 
 def _check_stage(stage: Any, index: int, context: dict[str, str], mistakes: list[Mistake]) -> Any:
@@ -195,7 +198,7 @@ def _substitute(value: Any, key: str, mistakes: list[Mistake]) -> Any:
     if not isinstance(value, str):
         return value
     if value == REDACTED:
-        mistakes.append(Mistake(key, value, "a run directory keeps no secrets: let the config name a variable, ${NAME}"))
+        mistakes.append(Mistake(key, value, "a run keeps no secrets: let the config name a variable, ${NAME}"))
     if missing := [name for name in VARIABLE.findall(value) if name not in os.environ]:
         mistakes.append(Mistake(key, value, f"the environment variable {', '.join(missing)} is not set"))
     return VARIABLE.sub(lambda match: os.environ.get(match[1], match[0]), value)

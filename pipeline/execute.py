@@ -136,7 +136,10 @@ def _write_sink(planned: PlannedStep, sink: Sink[Any], view: FinishedRun, runner
     prepare(sink, planned, view.plan, view.run)
     sink.open()
     with _folder_beside(storage, sink.output) as beside:
-        summary = sink.write(view, beside, runner.launch)
+        try:
+            summary = sink.write(view, beside, runner.launch)
+        except OSError as error:
+            raise FatalError(f"{planned.name}: cannot write: {error}") from error
         storage.remove(sink.output)
         if storage.is_local:
             os.rename(beside.root, storage.path(sink.output))

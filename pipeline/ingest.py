@@ -28,14 +28,16 @@ SOURCE_REASONS = {
 def ingest(run: RunDirectory, config: SourceConfig) -> None:
     """Write the source's parts, unless the same source is there already.
 
-    A row that cannot be read keeps its place, rejected. A changed source is written anew; later stages then
-    recompute only the rows that differ.
+    A row that cannot be read keeps its place, rejected. A changed source is written anew, without an index until
+    all of it is there; later stages then recompute only the rows that differ.
     """
     fingerprint = _fingerprint(config)
     if run.source().get("fingerprint") == fingerprint:
         return
     parts = rows = 0
     for part, chunk in enumerate(_chunks(_numbered(read_source(config)), config.part_rows)):
+        if part == 0:
+            run.forget_source()
         _write_part(run, part, chunk)
         parts, rows = part + 1, rows + len(chunk)
     if rows == 0:
@@ -73,6 +75,7 @@ def _numbered(rows: Iterator[SourceRow]) -> Iterator[dict[str, Any]]:
         reason, detail = (row.reject.reason, row.reject.detail) if row.reject else (None, None)
         if key in seen:
             values["id"] = f"{name}#{number}"
+            seen.add(digest([values["id"].encode()]))
             reason, detail = reason or "duplicate_id", detail or f"{name} stands on an earlier row"
         seen.add(key)
         yield {**values, "_reason": reason, "_detail": detail, "_live": reason is None}

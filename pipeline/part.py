@@ -15,7 +15,7 @@ from pipeline.digest import digest, row_digests
 from pipeline.plan import SOURCE_OWNER, Plan, PlannedStep
 from pipeline.run_dir import RunDirectory, owner_folder
 from schemas.columns import BOOKKEEPING, DETAIL, DIGEST, INPUT, LIVE, REASON, REJECTED
-from schemas.errors import FatalError, ShowtellError
+from schemas.errors import FatalError, Reject, ShowtellError
 from schemas.report import PartReport
 from stages.base import Stage
 
@@ -79,33 +79,31 @@ def work_part(run: RunDirectory, plan: Plan, planned: PlannedStep, part: int, su
     """Bring one stage's part up to date and return its report. The stage must be open.
 
     A committed part whose inputs are the same is left as it is. Of a part whose inputs changed, only rows whose
-    own inputs changed are processed.
+    own inputs changed are processed, wherever in the part they stand.
     """
     stage = planned.stage
     inputs = inputs_of(run, plan, planned, part, surveyed)
     committed = run.report(planned.folder, part)
     if committed is not None and committed.inputs == inputs.digest:
         return committed
-    known = run.read(planned.folder, part) if committed is not None else _nothing(stage, len(inputs.live))
-    to_do = _rows_to_do(inputs, known)
+    schema = pa.schema([*stage.produces, *BOOKKEEPING])
+    known = run.read(planned.folder, part) if committed is not None else schema.empty_table()
+    places = _places(inputs, known)
+    to_do = [row for row, place in enumerate(places) if place is None and inputs.live[row]]
     stage.counts.clear()
     started = time.perf_counter()
     fresh = _process(stage, inputs.columns.take(pa.array(to_do, pa.int64())))
     seconds = time.perf_counter() - started
-    table = _merge(stage, inputs, known, to_do, fresh)
+    table = _merge(inputs, known, places, to_do, fresh).select(schema.names)
     report = _report(inputs, table, len(to_do), seconds, dict(stage.counts))
     run.commit(planned.folder, part, table, report, replaces=committed is not None)
     return report
 
 
-def _nothing(stage: Stage[Any], rows: int) -> pa.Table:
-    schema = pa.schema([*stage.produces, *BOOKKEEPING])
-    return pa.table([pa.nulls(rows, field.type) for field in schema], schema=schema)
-
-
-def _rows_to_do(inputs: Inputs, known: pa.Table) -> list[int]:
-    rows = zip(inputs.live, inputs.keys, known[INPUT].to_pylist(), strict=True)
-    return [row for row, (alive, key, known_key) in enumerate(rows) if alive and key != known_key]
+def _places(inputs: Inputs, known: pa.Table) -> list[int | None]:
+    """Return for each row where its outcome stands in the committed part; None where it is not known."""
+    places = {key: place for place, key in enumerate(known[INPUT].to_pylist()) if key is not None}
+    return [places.get(key) for key in inputs.keys]
 
 
 def _process(stage: Stage[Any], rows: pa.Table) -> pa.Table:
@@ -126,8 +124,14 @@ def _process_batch(stage: Stage[Any], batch: pa.Table, schema: pa.Schema) -> pa.
         if batch.num_rows > 1:
             rows = (batch.slice(row, 1) for row in range(batch.num_rows))
             return pa.concat_tables([_process_batch(stage, row, schema) for row in rows])
-        detail = str(error) if isinstance(error, ShowtellError) else f"{type(error).__name__}: {error}"
-        return pa.Table.from_pylist([{REASON: ERROR, DETAIL: detail}], schema=schema)
+        return pa.Table.from_pylist([_rejected(error)], schema=schema)
+
+
+def _rejected(error: Exception) -> dict[str, str]:
+    if isinstance(error, Reject):
+        return {REASON: error.reason, DETAIL: error.detail}
+    detail = str(error) if isinstance(error, ShowtellError) else f"{type(error).__name__}: {error}"
+    return {REASON: ERROR, DETAIL: detail.encode("utf-8", "replace").decode()}
 
 
 def _complete(stage: Stage[Any], result: pa.Table, rows: int, schema: pa.Schema) -> pa.Table:
@@ -143,7 +147,9 @@ def _complete(stage: Stage[Any], result: pa.Table, rows: int, schema: pa.Schema)
     return result.select(schema.names).cast(schema)
 
 
-def _merge(stage: Stage[Any], inputs: Inputs, known: pa.Table, to_do: Sequence[int], fresh: pa.Table) -> pa.Table:
+def _merge(
+    inputs: Inputs, known: pa.Table, places: Sequence[int | None], to_do: Sequence[int], fresh: pa.Table
+) -> pa.Table:
     """Return the part: fresh values where rows were processed, known ones elsewhere, with the bookkeeping."""
     keys = pa.array([inputs.keys[row] for row in to_do], pa.binary(16))
     fresh = fresh.append_column(INPUT, keys)
@@ -151,13 +157,12 @@ def _merge(stage: Stage[Any], inputs: Inputs, known: pa.Table, to_do: Sequence[i
     if len(to_do) == len(inputs.live):
         merged = fresh
     else:
-        order = list(range(len(inputs.live)))
+        order = list(places)
         for position, row in enumerate(to_do):
-            order[row] = len(order) + position
+            order[row] = known.num_rows + position
         merged = pa.concat_tables([known.select(fresh.column_names), fresh]).take(pa.array(order, pa.int64()))
     alive = pc.and_(pa.array(inputs.live, pa.bool_()), merged[REASON].is_null())
-    merged = merged.append_column(LIVE, alive)
-    return merged.select([*stage.produces.names, *BOOKKEEPING.names])
+    return merged.append_column(LIVE, alive)
 
 
 def _report(inputs: Inputs, table: pa.Table, computed: int, seconds: float, metrics: dict[str, float]) -> PartReport:

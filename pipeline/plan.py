@@ -20,6 +20,7 @@ from stages.catalogue import STAGES, find, plain_name
 __all__ = ["Origin", "Plan", "PlannedStep", "make_plan"]
 
 SOURCE_OWNER = -1
+SOURCE_NAME = "source"
 
 
 @dataclass(frozen=True)
@@ -116,13 +117,16 @@ def make_plan(loaded: LoadedConfig, until: str | None = None) -> Plan:
     for index, (name, config) in enumerate(zip(names, loaded.config.stages, strict=True)):
         step = find(config.use)(config)
         key = f"stages[{index}]"
-        if name in names[:index]:
+        if name == SOURCE_NAME:
+            mistakes.append(Mistake(f"{key}.name", name, "the source is called that"))
+        is_second = name in names[:index]
+        if is_second:
             mistakes.append(Mistake(key, config.use, f"{name} is used twice: give the second a `name:`"))
         mistakes.extend(_missing_columns(step, key, columns))
         reads = _reads(step, columns)
         fingerprint = _fingerprint(step, reads, steps, loaded.config.seed)
         steps.append(PlannedStep(index, name, step, reads, fingerprint))
-        if isinstance(step, Stage):
+        if isinstance(step, Stage) and not is_second:
             mistakes.extend(_add_columns(step, name, index, key, columns))
     mistakes.extend(_order_mistakes(steps))
     if until is not None:
@@ -148,12 +152,17 @@ def _missing_columns(step: Step[Any], key: str, columns: Mapping[str, Origin]) -
     value = str(getattr(step.config, step.columns_setting)) if step.columns_setting else step.config.use
     for column in step.consumes:
         if column.name not in columns:
-            hint = _producer(column.name) or nearest(column.name, columns)
+            hint = _qualified(column.name, columns) or _producer(column.name) or nearest(column.name, columns)
             found.append(Mistake(setting, value, f"reads {column.name}, which nothing before it produces{hint}"))
         elif column.type != ANY and column.type != columns[column.name].type:
             problem = f"reads {column.name} as {column.type}, but it is {columns[column.name].type}"
             found.append(Mistake(setting, value, problem))
     return found
+
+
+def _qualified(column: str, columns: Mapping[str, Origin]) -> str:
+    """Hint at the column of a stage that has a name of its own."""
+    return next((f' (did you mean "{full}"?)' for full in columns if full.endswith(f".{column}")), "")
 
 
 def _producer(column: str) -> str:
@@ -180,8 +189,8 @@ def _order_mistakes(steps: Sequence[PlannedStep]) -> list[Mistake]:
     first_sink = next((planned.index for planned in steps if isinstance(planned.step, Sink)), len(steps))
     return [
         Mistake(f"stages[{planned.index}]", planned.config.use, f"must stand before {steps[first_sink].name}")
-        for planned in steps[first_sink:]
-        if not isinstance(planned.step, Sink)
+        for planned in steps[first_sink + 1 :]
+        if isinstance(planned.step, Stage)
     ]
 
 

@@ -23,7 +23,7 @@ def forget(run: RunDirectory, reasons: Collection[str]) -> int:
     folders = [folder for name, folder in run.stage_folders().items() if name != "source"]
     found = {reason for folder in folders for reason in run.total(folder).rejected}
     unknown = [
-        Mistake("--only", reason, f"no row was rejected for this{nearest(reason, found)}")
+        Mistake("--only", reason, f"no stage has rejected a row for this{nearest(reason, found)}")
         for reason in reasons
         if reason not in found
     ]
@@ -42,4 +42,4 @@ def _forget_part(run: RunDirectory, folder: str, part: int, reasons: Collection[
     table = table.set_column(table.schema.get_field_index(INPUT), INPUT, pa.array(keys, pa.binary(16)))
     stale = PartReport(**{**report.model_dump(), "inputs": ""})
     run.commit(folder, part, table, stale, replaces=True)
-    return sum(forgotten)
+    return sum(count for reason, count in report.rejected.items() if reason in reasons)

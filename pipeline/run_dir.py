@@ -54,6 +54,10 @@ class RunDirectory:
             self.storage.make_durable(f"{SOURCE_FOLDER}/{part:05d}.arrow")
         self.storage.write_json(SOURCE_FILE, index)
 
+    def forget_source(self) -> None:
+        """Remove the source's index: what it says no longer holds."""
+        self.storage.remove(SOURCE_FILE)
+
     def parts(self) -> range:
         """Return the numbers of the source's parts."""
         return range(int(self.source().get("parts", 0)))
@@ -88,7 +92,7 @@ class RunDirectory:
 
     def give_up(self, folder: str, part: int, error: str) -> None:
         """Record that a part could not be processed."""
-        self.storage.write(f"{folder}/{part:05d}.failed", error.encode())
+        self.storage.write(f"{folder}/{part:05d}.failed", error.encode(errors="replace"))
 
     def given_up(self, folder: str) -> dict[int, str]:
         """Return the parts that could not be processed and are still not committed, with the error."""

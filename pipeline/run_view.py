@@ -10,13 +10,10 @@ import pyarrow as pa
 from pipeline.digest import digest
 from pipeline.plan import SOURCE_OWNER, Plan
 from pipeline.run_dir import SOURCE_FOLDER, RunDirectory, owner_folder
-from schemas.columns import DETAIL, DIGEST, LIVE, REASON
+from schemas.columns import DETAIL, DIGEST, LIVE, REASON, REJECTS
 from schemas.report import PartReport
 
 __all__ = ["FinishedRun"]
-
-REJECTS = pa.schema([(name, pa.string()) for name in ("id", "url", "stage", "reason", "detail")])
-
 
 class FinishedRun:
     """Reads the parts that every stage has committed (``stages.base.RunView``).

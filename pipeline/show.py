@@ -83,7 +83,7 @@ def show_plan(plan: Plan) -> None:
     """Print the steps of a plan, what each reads and adds, its resources, and what is done already."""
     run = RunDirectory(plan.config.run_dir)
     parts = len(run.parts())
-    title = f"{plan.config.name} -> {plan.config.run_dir}"
+    title = escape(f"{plan.config.name} -> {plan.config.run_dir}")
     table = Table("step", "reads", "adds", "actors", "each", "done", title=title)
     for planned in plan.steps:
         config = planned.config

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.run_dir import SOURCE_FOLDER, RunDirectory
 from schemas.columns import BOOKKEEPING, DETAIL, LIVE, REASON
-from schemas.errors import FatalError
+from schemas.errors import ConfigError, Mistake
 
 __all__ = ["Chapter", "story"]
 
@@ -18,13 +18,13 @@ def story(run: RunDirectory, sample_id: str) -> list[Chapter]:
     """Return what each stage did with a sample, in order.
 
     Raises:
-        FatalError: the run has no such sample.
+        ConfigError: the run has no such sample.
     """
     for part in run.parts():
         ids = run.read(SOURCE_FOLDER, part, ["id"])["id"].to_pylist()
         if sample_id in ids:
             return _chapters(run, part, ids.index(sample_id))
-    raise FatalError(f"{run.storage.url}: no sample has the id {sample_id}")
+    raise ConfigError(run.storage.url, [Mistake("SAMPLE_ID", sample_id, "no sample has this id")])
 
 
 def _chapters(run: RunDirectory, part: int, row: int) -> list[Chapter]:

@@ -97,14 +97,25 @@ def prepare(step: Step[Any], planned: PlannedStep, plan: Plan, run: RunDirectory
 
 
 def survey(plan: Plan, planned: PlannedStep, run: RunDirectory, parts: Sequence[int]) -> None:
-    """Let a barrier stage see every part, and commit what it found, unless that is known already."""
+    """Let a barrier stage see every part, and commit what it found, unless that is known already.
+
+    Raises:
+        FatalError: the stage cannot make anything of the parts.
+    """
+    if not parts:
+        return
     stage = planned.stage
     inputs = digest(bytes.fromhex(inputs_of(run, plan, planned, part).digest) for part in parts).hex()
     index = f"{planned.folder}/survey.json"
     if (run.storage.read_json(index) or {}).get("inputs") == inputs:
         return
     prepare(stage, planned, plan, run)
-    found = stage.survey(inputs_of(run, plan, planned, part).live_rows() for part in parts)
+    try:
+        found = stage.survey(inputs_of(run, plan, planned, part).live_rows() for part in parts)
+    except FatalError as error:
+        raise FatalError(f"{planned.name}: {error}") from error
+    except Exception as error:
+        raise FatalError(f"{planned.name}: cannot survey: {type(error).__name__}: {error}") from error
     run.storage.remove(index)
     run.storage.write_table(f"{planned.folder}/survey.arrow", found)
     run.storage.write_json(index, {"inputs": inputs})

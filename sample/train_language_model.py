@@ -38,14 +38,30 @@ def token_losses(model: LlamaForCausalLM, ids: Tensor) -> Tensor:
     return functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
 
 
-def make_optimiser(model: LlamaForCausalLM) -> torch.optim.AdamW:
-    """AdamW that decays matrices only."""
-    weights = list(model.parameters())
-    groups = [
-        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": 0.1},
-        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.95))
+class Trainer:
+    """The model, its optimiser, and how much it has seen."""
+
+    def __init__(self, model: LlamaForCausalLM, steps: int) -> None:
+        self.model = model
+        self.tokens_seen = 0
+        weights = list(model.parameters())
+        groups = [
+            {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": 0.1},
+            {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
+        ]
+        self._optimiser = torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.95))
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimiser, lambda step: rate_share(step, steps))
+
+    def step(self, ids: Tensor, weights: Tensor) -> float:
+        """One step of the optimiser; returns the mean loss of what the assistant says."""
+        losses, shares = token_losses(self.model, ids), weights[:, 1:]
+        self._optimiser.zero_grad()
+        torch.autograd.backward((losses * shares).sum() / shares.sum())
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self._optimiser.step()
+        self._schedule.step()
+        self.tokens_seen += int((shares > 0).sum())
+        return float(losses[shares == 1].detach().mean())
 
 
 def rate_share(step: int, steps: int) -> float:
@@ -97,32 +113,22 @@ def main() -> None:
     unseen = stream_chats(HELD_OUT_SEEDS.start, random.Random("lm held out"))
     held_out = stream_batches(unseen, tokenizer, BATCH_TOKENS, LONGEST, random.Random(0))
     held_out_batches = list(islice(held_out, HELD_OUT_BATCHES))
-    model = make_language_model(tokenizer)
-    optimiser = make_optimiser(model)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_share(step, options.steps))
-    tokens_seen = 0
-
+    trainer = Trainer(make_language_model(tokenizer), options.steps)
     batches = stream_batches(chain(sample, chats), tokenizer, BATCH_TOKENS, LONGEST, random.Random("lm batches"))
     for step, (ids, weights) in enumerate(islice(batches, options.steps), 1):
-        losses, shares = token_losses(model, ids), weights[:, 1:]
-        optimiser.zero_grad()
-        torch.autograd.backward((losses * shares).sum() / shares.sum())
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        tokens_seen += int((shares > 0).sum())
+        loss = trainer.step(ids, weights)
         minutes = (time.monotonic() - started) / 60
         if step % 50 == 0:
-            said = float(losses[shares == 1].detach().mean())
-            print(f"step {step}: loss {said:.3f}, {tokens_seen:,} tokens, {minutes:.1f} min", flush=True)
+            print(f"step {step}: loss {loss:.3f}, {trainer.tokens_seen:,} tokens, {minutes:.1f} min", flush=True)
         if step % MEASURE_EVERY == 0 or step == options.steps:
-            save(model, tokenizer, options.out)
+            save(trainer.model, tokenizer, options.out)
+            # The last figures are over more contexts: generating takes its time.
             seeds = HELD_OUT_SEEDS[-60:] if step == options.steps else HELD_OUT_SEEDS[-15:]
-            figures, examples = measure_replies(model, tokenizer, seeds)
-            figures |= {"perplexity": measure_perplexity(model, held_out_batches)}
-            figures |= {"steps": step, "tokens_seen": tokens_seen, "minutes": minutes}
+            figures, examples = measure_replies(trainer.model, tokenizer, seeds)
+            figures["perplexity"] = measure_perplexity(trainer.model, held_out_batches)
+            figures |= {"steps": step, "tokens_seen": trainer.tokens_seen, "minutes": minutes}
             print(json.dumps(figures), *examples[:3], sep="\n", flush=True)
-            report(figures, model, options.out)
+            report(figures, trainer.model, options.out)
 
 
 if __name__ == "__main__":

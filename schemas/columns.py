@@ -6,7 +6,7 @@ import pyarrow as pa
 
 __all__ = [
     "BOOKKEEPING", "BOXES", "CONVERSATIONS", "DETAIL", "DIGEST", "INPUT", "LIVE", "PAYLOAD", "REASON",
-    "REJECTED", "SOURCE", "empty_column",
+    "REJECTED", "REJECTS", "SOURCE", "empty_column",
 ]
 
 BOX = pa.struct([("label", pa.string()), ("box", pa.list_(pa.float64()))])
@@ -35,12 +35,13 @@ SOURCE = pa.schema(
         ("audio_url", pa.string()),
         ("audio", PAYLOAD),
         ("transcripts", pa.list_(pa.string())),
-        ("conversations", CONVERSATIONS),
+        ("source_conversations", CONVERSATIONS),
         ("license", pa.string()),
         ("extra", pa.string()),
     ]
 )
-"""The source in one form. ``extra`` is JSON of every column that is not ours."""
+"""The source in one form. ``source_conversations`` came with the samples (LLaVA's files); ``extra`` is JSON
+of every column that is not ours."""
 
 REASON, DETAIL, LIVE, INPUT, DIGEST = "_reason", "_detail", "_live", "_input", "_digest"
 
@@ -55,6 +56,10 @@ BOOKKEEPING = pa.schema(
 ``_live``: the row goes on after this stage. ``_input``: digest of everything the row's values were computed
 from (null: never computed). ``_digest``: digest of the row's values, for the stages that read them.
 """
+
+
+REJECTS = pa.schema([(name, pa.string()) for name in ("id", "url", "stage", "reason", "detail")])
+"""A rejected row as the dataset tells of it."""
 
 
 def empty_column(type_: pa.DataType, rows: int) -> pa.Array:

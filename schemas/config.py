@@ -8,7 +8,14 @@ from typing import Annotated, Any, Literal
 
 import fsspec
 from pydantic import (
-    AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator,
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
 )
 
 from schemas.columns import SOURCE
@@ -76,9 +83,9 @@ ModelRef = Annotated[str, AfterValidator(_resolve_model)]
 
 
 class Frozen(BaseModel):
-    """Base of every config: immutable, and an unknown key is a mistake."""
+    """Base of every config: immutable, an unknown key is a mistake, the docstring under a field describes it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
 
 
 class SourceConfig(Frozen):
@@ -160,5 +167,8 @@ class RunConfig(Frozen):
     seed: int = 0
     """Seeds every choice the run makes: splits, wordings, training."""
     source: SourceConfig
+    """Where the samples come from."""
     stages: list[StageConfig] = Field(min_length=1)
+    """What happens to them, in order."""
     ray: RayConfig = RayConfig()
+    """Which Ray cluster runs it."""

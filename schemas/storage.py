@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import fsspec
@@ -82,7 +83,7 @@ class Storage:
                     os.fsync(file.fileno())
             os.replace(beside, path)
         except BaseException:
-            os.unlink(beside)
+            Path(beside).unlink()
             raise
 
     def make_durable(self, name: str) -> None:

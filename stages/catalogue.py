@@ -7,7 +7,7 @@ import inspect
 from typing import Any
 
 from schemas.errors import nearest
-from stages.base import Step
+from stages.base import Sink, Stage, Step
 
 __all__ = ["STAGES", "find", "plain_name"]
 
@@ -36,9 +36,9 @@ def find(use: str) -> type[Step[Any]]:
     module_name, class_name = target.split(":", 1)
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"cannot import this stage: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Step)) or inspect.isabstract(found):
+    except Exception as error:  # anything can go wrong in a module of the user's own
+        raise ValueError(f"cannot import this stage: {type(error).__name__}: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Stage | Sink)) or inspect.isabstract(found):
         raise ValueError("this is not a stage: it must be a subclass of stages.base.Stage or Sink")
     return found
 

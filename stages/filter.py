@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -11,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from schemas.columns import DETAIL, REASON
 from schemas.config import Frozen, StageConfig
+from schemas.errors import FatalError
 from stages.base import ANY, Stage
 
 if TYPE_CHECKING:
@@ -33,15 +36,20 @@ class FilterConfig(StageConfig):
 
     keep: str | None = None
     """SQL boolean expression over columns, such as ``clip_score >= 0.25 and width >= 64``. A row for which it is
-    null (a score that is missing) is not kept."""
+    null (a score that is missing) is not kept. A column with a dot in its name stands in double quotes."""
     keep_top: KeepTop | None = None
     """Keep the best rows of the whole run."""
 
     @field_validator("keep")
     @classmethod
     def _parses(cls, keep: str | None) -> str | None:
-        if keep is not None:
-            expression_of(keep)
+        if keep is None:
+            return keep
+        expression = expression_of(keep)
+        if not expression.meta.root_names():
+            raise ValueError("names no column")
+        if _aggregates(expression):
+            raise ValueError("an aggregate would see a batch and not the whole run: keep_top compares with all rows")
         return keep
 
     @model_validator(mode="after")
@@ -71,7 +79,7 @@ class Filter(Stage[FilterConfig]):
     def _columns(self) -> list[str]:
         if self.config.keep_top is not None:
             return [self.config.keep_top.column]
-        return sorted(expression_of(str(self.config.keep)).meta.root_names())
+        return sorted(set(expression_of(str(self.config.keep)).meta.root_names()))
 
     def survey(self, parts: Iterator[pa.Table]) -> pa.Table:
         """Return the ids of the rows to keep: the highest values first, then the smallest ids."""
@@ -79,10 +87,13 @@ class Filter(Stage[FilterConfig]):
         if top is None:
             raise ValueError("keep surveys nothing")
         ranked = pa.concat_tables([part.select([top.column, "id"]) for part in parts])
-        count = -(-ranked.num_rows * top.fraction // 1)
+        type_ = ranked.schema.field(top.column).type
+        if not (pa.types.is_integer(type_) or pa.types.is_floating(type_)):
+            raise FatalError(f"keep_top.column = {top.column}: holds {type_}, not numbers")
+        count = math.ceil(ranked.num_rows * Fraction(str(top.fraction)))
         ranked = ranked.filter(ranked[top.column].is_valid())
         order = pc.sort_indices(ranked, sort_keys=[(top.column, "descending"), ("id", "ascending")])
-        return ranked.take(order[: int(count)]).select(["id"])
+        return ranked.take(order[:count]).select(["id"])
 
     def process(self, batch: pa.Table) -> pa.Table:
         """Reject every row that is not to be kept; the detail shows its values."""
@@ -103,9 +114,15 @@ class Filter(Stage[FilterConfig]):
     def _holds(self, batch: pa.Table) -> list[bool]:
         import polars as pl
 
-        frame = pl.from_arrow(batch.select(self.consumes.names))
-        verdict = frame.select(expression_of(str(self.config.keep)).alias("keep"))["keep"]  # type: ignore[union-attr]
-        return [bool(keep) for keep in verdict]
+        frame = pl.DataFrame(batch.select(self.consumes.names))
+        expression = expression_of(str(self.config.keep)).alias("keep")
+        try:
+            type_ = frame.clear().select(expression)["keep"].dtype  # no rows: what fails here is in the types
+        except pl.exceptions.PolarsError as error:
+            raise FatalError(f"keep = {self.config.keep}: {_first_line(error)}") from error
+        if type_ not in (pl.Boolean, pl.Null):
+            raise FatalError(f"keep = {self.config.keep}: gives {type_}, not true or false")
+        return [bool(keep) for keep in frame.select(expression)["keep"]]
 
 
 def expression_of(text: str) -> pl.Expr:
@@ -115,7 +132,25 @@ def expression_of(text: str) -> pl.Expr:
     try:
         return pl.sql_expr(text)
     except pl.exceptions.PolarsError as error:
-        raise ValueError(f"not an expression: {error}") from error
+        raise ValueError(f"not an expression: {_first_line(error)}") from error
+
+
+def _aggregates(expression: pl.Expr) -> bool:
+    """Tell whether an expression makes one value of many rows somewhere, as avg(column) or count(*) does."""
+    import polars as pl
+
+    inputs = expression.meta.pop()
+    try:
+        is_one_value = expression.meta.is_scalar() and not expression.meta.is_literal()
+    except pl.exceptions.ColumnNotFoundError:  # a comparison whose columns' types are not known yet
+        is_one_value = False
+    if is_one_value and (expression.meta.root_names() or not inputs):
+        return True
+    return any(_aggregates(inner) for inner in inputs)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0]
 
 
 def _shown(row: dict[str, Any]) -> str:

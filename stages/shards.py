@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
 from pydantic import Field, field_validator
 
-from schemas.columns import CONVERSATIONS
+from schemas.columns import CONVERSATIONS, REJECTS
 from schemas.config import ExistingPath, StageConfig
 from schemas.errors import Reject
 from schemas.storage import Storage
 from stages.base import Launch, RunView, Sink, Stage, rows_to_table
 from stages.dataset.rows import ROW_COLUMNS, conversation_columns, dataset_rows, features, has_conversation
+from stages.dataset.truth import read_truth
 
 __all__ = ["Shards", "ShardsConfig"]
 
 TRAIN = "train"
 
+SplitName = Annotated[str, Field(pattern=r"^\w+$")]
+
 
 class ShardsConfig(StageConfig):
     """How the dataset is cut."""
 
-    splits: dict[str, Annotated[float, Field(gt=0, lt=1)]] = {"validation": 0.05}
+    splits: dict[SplitName, Annotated[float, Field(gt=0, lt=1)]] = {"validation": 0.05}
     """Split -> share of the samples; the rest is ``train``. A sample keeps its split when others come or go."""
     max_shard_bytes: int = Field(500_000_000, ge=1)
     """A shard is closed once it is this long."""
@@ -41,6 +44,13 @@ class ShardsConfig(StageConfig):
             raise ValueError(f"the shares add up to {sum(splits.values()):g}: nothing is left for train")
         return splits
 
+    @field_validator("truth")
+    @classmethod
+    def _readable(cls, truth: str | None) -> str | None:
+        if truth is not None:
+            read_truth(truth)
+        return truth
+
 
 class Shards(Stage[ShardsConfig], Sink[ShardsConfig]):
     """Gives every sample its split, then writes ``dataset/``."""
@@ -51,6 +61,10 @@ class Shards(Stage[ShardsConfig], Sink[ShardsConfig]):
     produces = pa.schema([("split", pa.string())])
     output = "dataset"
     reasons = {"no_conversation": "no stage wrote a conversation about the sample"}
+
+    def model_files(self) -> Sequence[str]:
+        """Return the truth: the card depends on what is in it."""
+        return [self.config.truth] if self.config.truth else []
 
     def process(self, batch: pa.Table) -> pa.Table:
         """Draw each sample's split from the seed and its id; reject samples nobody has said anything about."""
@@ -88,8 +102,8 @@ class Shards(Stage[ShardsConfig], Sink[ShardsConfig]):
                 census.count(sample["split"], rows)
                 for row in rows:
                     writers[sample["split"]].write(row)
-        for split, writer in writers.items():
-            writer.close(hashlib.sha256(f"{run.name}:{split}:{self.seed}".encode()).hexdigest()[:16])
+        for writer in writers.values():
+            writer.close()
         rejects = _write_rejects(run, folder / "rejects.parquet")
         summary = write_card(folder, run, census, rejects, self.config.truth)
         write_split_names(folder, splits)
@@ -99,6 +113,6 @@ class Shards(Stage[ShardsConfig], Sink[ShardsConfig]):
 def _write_rejects(run: RunView, file: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
-    rejects = pa.concat_tables([run.rejects(part) for part in run.parts()])
+    rejects = pa.concat_tables([REJECTS.empty_table(), *(run.rejects(part) for part in run.parts())])
     pq.write_table(rejects, file)
     return rejects

@@ -17,7 +17,7 @@ KINDS = {"table": table.read, "coco": coco.read, "llava": llava.read}
 
 def source_files(config: SourceConfig) -> list[str]:
     """Return the source's files: globs expanded, each glob's matches sorted."""
-    return [file for path in config.path for file in (sorted(glob.glob(path)) or [path])]
+    return [file for path in config.path for file in (sorted(glob.glob(path, recursive=True)) or [path])]
 
 
 def read_source(config: SourceConfig) -> Iterator[SourceRow]:

@@ -32,8 +32,9 @@ class SourceRow:
 
 def rename(row: Mapping[str, Any], columns: Mapping[str, str | int]) -> dict[str, Any]:
     """Return the row under our names, where ``columns`` maps ours to theirs."""
-    ours = {str(theirs): name for name, theirs in columns.items()}
-    return {ours.get(key, key): value for key, value in row.items()}
+    theirs = {str(name) for name in columns.values()}
+    kept = {key: value for key, value in row.items() if key not in theirs}
+    return kept | {ours: row[str(name)] for ours, name in columns.items() if str(name) in row}
 
 
 def canonical(row: Mapping[str, Any], folder: str) -> SourceRow:
@@ -44,16 +45,18 @@ def canonical(row: Mapping[str, Any], folder: str) -> SourceRow:
         folder: what relative media paths are relative to.
     """
     values: dict[str, Any] = {}
-    extra = {key: value for key, value in row.items() if key not in READERS and not _missing(value)}
-    values["extra"] = json.dumps(extra, sort_keys=True, default=_plain) if extra else None
     for name, read in READERS.items():
         if _missing(row.get(name)):
             continue
         try:
             values[name] = read(row[name], folder)
-        except (ValueError, TypeError, KeyError) as error:
-            reject = Reject(BAD_ROW, f"{name} = {_short(row[name])}: {error}")
-            return SourceRow(_with_id(values, row), reject)
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+            return SourceRow(values, Reject(BAD_ROW, f"{name} = {_short(row[name])}: {error}"))
+    extra = {key: value for key, value in row.items() if key not in READERS and not _missing(value)}
+    try:
+        values["extra"] = json.dumps(extra, sort_keys=True, default=_plain) if extra else None
+    except RecursionError:
+        return SourceRow(values, Reject(BAD_ROW, "nested too deeply"))
     return SourceRow(values)
 
 
@@ -61,12 +64,11 @@ def _missing(value: Any) -> bool:
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
-def _with_id(values: dict[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
-    return values if _missing(row.get("id")) else {**values, "id": str(row["id"])}
-
-
 def _short(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        return "..."
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
@@ -77,7 +79,7 @@ def _plain(value: Any) -> Any:
 
 
 def _text(value: Any, _folder: str) -> str:
-    if isinstance(value, dict | list | bytes):
+    if value is None or isinstance(value, dict | list | bytes):
         raise TypeError(f"must be text, not {type(value).__name__}")
     # Lone surrogates can stand in JSON but in no UTF-8 file: Arrow would refuse the whole part.
     return str(value).encode("utf-8", "replace").decode("utf-8")
@@ -109,8 +111,10 @@ def _media(value: Any, folder: str) -> dict[str, Any]:
     if isinstance(value, bytes):
         return {"bytes": value, "path": None}
     if isinstance(value, dict) and set(value) <= {"bytes", "path"}:
-        path = value.get("path")
-        return {"bytes": value.get("bytes"), "path": _media_path(path, folder) if path else None}
+        data, path = value.get("bytes"), value.get("path")
+        if not isinstance(data, bytes | None):
+            raise TypeError(f"bytes must be bytes, not {type(data).__name__}")
+        return {"bytes": data, "path": _media_path(_text(path, folder), folder) if path else None}
     return {"bytes": None, "path": _media_path(_text(value, folder), folder)}
 
 
@@ -141,7 +145,7 @@ READERS = {
     "audio_url": _text,
     "audio": _media,
     "transcripts": _texts,
-    "conversations": _conversations,
+    "source_conversations": _conversations,
     "license": _text,
 }
 if {*READERS, "extra"} != set(SOURCE.names):

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.sources import table
 from pipeline.sources.canonical import BAD_ROW, SourceRow, canonical
 from schemas.config import SourceConfig
-from schemas.errors import Reject
+from schemas.errors import ConfigError, Mistake, Reject
 
 __all__ = ["read"]
 
@@ -22,8 +22,11 @@ def read(files: list[str], config: SourceConfig) -> Iterator[SourceRow]:
     for file in files:
         folder = config.images or str(Path(file).parent)
         rows = table.read_json(file, config) if file.endswith(".json") else table.read_jsonl(file, config)
-        for row in rows:
-            yield SourceRow({}, row) if isinstance(row, Reject) else _sample(row, folder)
+        try:
+            for row in rows:
+                yield SourceRow({}, row) if isinstance(row, Reject) else _sample(row, folder)
+        except (OSError, ValueError, RecursionError) as error:
+            raise ConfigError(file, [Mistake("source.path", file, f"cannot be read: {error}")]) from error
 
 
 def _sample(row: Mapping[str, Any], folder: str) -> SourceRow:
@@ -32,7 +35,7 @@ def _sample(row: Mapping[str, Any], folder: str) -> SourceRow:
         if "instances" in row:
             renamed["boxes"] = [{"label": one["category"], "box": one["bbox"]} for one in renamed.pop("instances")]
         if "conversations" in row:
-            renamed["conversations"] = [_conversation(row["conversations"])]
+            renamed["source_conversations"] = [_conversation(renamed.pop("conversations"))]
     except (KeyError, TypeError, AttributeError) as error:
         return SourceRow({}, Reject(BAD_ROW, f"not a LLaVA record: {error!r}"))
     return canonical(renamed, folder)

@@ -34,14 +34,16 @@ def read(files: list[str], config: SourceConfig) -> Iterator[SourceRow]:
 def _read_file(file: str, rows: Iterator[Row], config: SourceConfig) -> Iterator[SourceRow]:
     folder = str(Path(file).parent)
     try:
-        for index, row in enumerate(rows):
+        is_first = True
+        for row in rows:
             if isinstance(row, Reject):
                 yield SourceRow({}, row)
                 continue
-            if index == 0:
+            if is_first:
                 _check_columns(file, row, config)
+                is_first = False
             yield canonical(rename(row, config.columns), folder)
-    except (OSError, pa.ArrowException, UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
+    except (OSError, pa.ArrowException, ValueError, RecursionError, csv.Error) as error:
         raise ConfigError(file, [Mistake("source.path", file, f"cannot be read: {error}")]) from error
 
 
@@ -66,17 +68,29 @@ def _tsv(file: str, config: SourceConfig) -> Iterator[Row]:
 
 def _delimited(file: str, delimiter: str, config: SourceConfig) -> Iterator[Row]:
     csv.field_size_limit(MAX_FIELD_BYTES)
-    with open(file, newline="", encoding="utf-8-sig") as lines:
+    headerless = bool(config.columns) and all(isinstance(theirs, int) for theirs in config.columns.values())
+    names: list[str] = []
+    with open(file, newline="", encoding="utf-8-sig", errors="surrogateescape") as lines:
         # A caption in a tab-separated file may hold a lone quote: quoting is csv's habit only.
         rows = csv.reader(lines, delimiter=delimiter, quotechar=None if delimiter == "\t" else '"')
-        headerless = bool(config.columns) and all(isinstance(theirs, int) for theirs in config.columns.values())
-        header = None if headerless else next(rows, None)
-        for number, fields in enumerate(rows, start=1 if headerless else 2):
-            names = header or [str(position) for position in range(len(fields))]
-            if len(fields) != len(names):
-                yield Reject(BAD_ROW, f"row {number}: {len(fields)} fields where the header has {len(names)}")
-            else:
-                yield dict(zip(names, fields, strict=True))
+        for number, fields in enumerate(rows, start=1):
+            if not fields:
+                continue
+            if not names:
+                names = [str(position) for position in range(len(fields))] if headerless else fields
+                if not headerless:
+                    continue
+            yield _fields_row(fields, names, number)
+
+
+def _fields_row(fields: list[str], names: list[str], number: int) -> Row:
+    if len(fields) != len(names):
+        return Reject(BAD_ROW, f"row {number}: {len(fields)} fields where the first row has {len(names)}")
+    try:
+        "".join(fields).encode()
+    except UnicodeEncodeError:
+        return Reject(BAD_ROW, f"row {number} is not UTF-8")
+    return dict(zip(names, fields, strict=True))
 
 
 def read_jsonl(file: str, _config: SourceConfig) -> Iterator[Row]:

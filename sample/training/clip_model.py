@@ -55,9 +55,7 @@ def make_model(tokenizer: CLIPTokenizer) -> CLIPModel:
         "intermediate_size": MLP_RATIO * VISION_WIDTH,
         "num_hidden_layers": VISION_LAYERS,
     }
-    return CLIPModel(
-        CLIPConfig(text_config=text | shared, vision_config=vision | shared, projection_dim=128)
-    )
+    return CLIPModel(CLIPConfig(text_config=text | shared, vision_config=vision | shared, projection_dim=128))
 
 
 class PatchHead(nn.Module):

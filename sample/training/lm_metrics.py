@@ -41,9 +41,7 @@ def generate(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, asked:
             )
             for text in asked[start : start + BATCH]
         ]
-        inputs = tokenizer(
-            prompts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt"
-        )
+        inputs = tokenizer(prompts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt")
         written = model.generate(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
@@ -64,9 +62,7 @@ def measure_replies(
     asked = [context.ask(kind) for context, kind in zip(contexts, kinds, strict=True)]
     replies = generate(model, tokenizer, asked)
     read = [_read(kind, reply) for kind, reply in zip(kinds, replies, strict=True)]
-    checked = [
-        find_statements(reply, context) if reply else [] for reply, context in zip(read, contexts, strict=True)
-    ]
+    checked = [find_statements(reply, context) if reply else [] for reply, context in zip(read, contexts, strict=True)]
     stating = [statements for statements in checked if statements]
     every = [true for statements in checked for _, true in statements]
     figures = {

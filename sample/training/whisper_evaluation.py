@@ -27,9 +27,7 @@ class Errors:
     wrong: int = 0
 
     def __add__(self, other: Errors) -> Errors:
-        return Errors(
-            self.descriptions + other.descriptions, self.words + other.words, self.wrong + other.wrong
-        )
+        return Errors(self.descriptions + other.descriptions, self.words + other.words, self.wrong + other.wrong)
 
     @property
     def rate(self) -> float:
@@ -57,9 +55,7 @@ def evaluate(checkpoint: Path, descriptions_per_voice: int) -> dict[str, Errors]
     model = whisper.load_model(str(checkpoint), device="cpu")
     seeds = iter(HELD_OUT_SEEDS)
     return {
-        voice: sum(
-            (_errors(model, next(seeds), voice) for _ in range(descriptions_per_voice)), start=Errors()
-        )
+        voice: sum((_errors(model, next(seeds), voice) for _ in range(descriptions_per_voice)), start=Errors())
         for voice in VOICES
     }
 

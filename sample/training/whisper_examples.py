@@ -79,25 +79,33 @@ def draw_batch(
 
 
 def _draw_piece(recordings: Sequence[Recording], rng: random.Random, most_sentences: int) -> _Piece:
+    """Sentences that follow each other, cut out in the pauses around them; now and then silence instead."""
     recording = rng.choice(recordings)
     silent = rng.random() < SILENT_SHARE
     count = min(rng.randint(max(1, most_sentences // 2), most_sentences), len(recording.sentences))
     first = rng.randint(0, len(recording.sentences) - count)
     chosen = recording.sentences[first : first + count]
-    earliest = recording.sentences[first - 1].end_s + 0.02 if first else 0.0
-    last = first + count
-    latest = recording.sentences[last].start_s - 0.02 if last < len(recording.sentences) else chosen[-1].end_s + 0.3
-    start = int(rng.uniform(max(earliest, chosen[0].start_s - 0.3), chosen[0].start_s) * FRAMES_PER_SECOND)
-    end = int(rng.uniform(chosen[-1].end_s, min(latest, chosen[-1].end_s + 0.3)) * FRAMES_PER_SECOND) + 1
+    start, end = _cut(recording.sentences, first, first + count, rng)
     mel = np.asarray(recording.mel[start:end], dtype=np.float32)
     lead = rng.randint(0, 80) if rng.random() < 0.25 else 0
     floor = mel.max() - FLOOR_DEPTH
     mel = np.concatenate([np.full((lead, mel.shape[1]), floor, dtype=np.float32), mel])
     if silent:
-        mel = np.full_like(mel, rng.choice((DIGITAL_SILENCE, rng.uniform(-1.2, 0.0))))
+        level = rng.choice((DIGITAL_SILENCE, rng.uniform(-1.2, 0.0)))
+        return _Piece(_disturb(np.full_like(mel, level), rng, silent), ())
     shift = (lead - start) / FRAMES_PER_SECOND
     sentences = tuple(Sentence(s.text, s.start_s + shift, s.end_s + shift) for s in chosen)
-    return _Piece(_disturb(mel, rng, silent), () if silent else sentences)
+    return _Piece(_disturb(mel, rng, silent), sentences)
+
+
+def _cut(sentences: Sequence[Sentence], first: int, stop: int, rng: random.Random) -> tuple[int, int]:
+    """The frames from somewhere in the pause before sentence `first` to somewhere in the one before `stop`."""
+    start_s, end_s = sentences[first].start_s, sentences[stop - 1].end_s
+    earliest = sentences[first - 1].end_s + 0.02 if first else 0.0
+    latest = sentences[stop].start_s - 0.02 if stop < len(sentences) else end_s + 0.3
+    start = rng.uniform(max(earliest, start_s - 0.3), start_s)
+    end = rng.uniform(end_s, min(latest, end_s + 0.3))
+    return int(start * FRAMES_PER_SECOND), int(end * FRAMES_PER_SECOND) + 1
 
 
 def _disturb(mel: NDArray[np.float32], rng: random.Random, silent: bool) -> NDArray[np.float32]:

@@ -49,12 +49,8 @@ class CompactWhisper(nn.Module):
         width = dims.n_text_state
         self.tokens = list(tokens)
         self.tokenizer: Tokenizer = get_tokenizer(multilingual=False)
-        self.encoder = AudioEncoder(
-            dims.n_mels, dims.n_audio_ctx, width, dims.n_audio_head, dims.n_audio_layer
-        )
-        self.decoder = TextDecoder(
-            len(self.tokens) + 1, dims.n_text_ctx, width, dims.n_text_head, dims.n_text_layer
-        )
+        self.encoder = AudioEncoder(dims.n_mels, dims.n_audio_ctx, width, dims.n_audio_head, dims.n_audio_layer)
+        self.decoder = TextDecoder(len(self.tokens) + 1, dims.n_text_ctx, width, dims.n_text_head, dims.n_text_layer)
         nn.init.normal_(self.decoder.token_embedding.weight, std=0.05)
         nn.init.normal_(self.decoder.positional_embedding, std=0.01)
         self.register_buffer("times", sinusoids(TIMESTAMPS, width), persistent=False)

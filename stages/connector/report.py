@@ -60,7 +60,7 @@ def summary(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def model_card(report: Mapping[str, Any]) -> str:
     """Return the model's README.md."""
-    settings, rows, stages = report["settings"], report["rows"], report["stages"]
+    settings, train, stages = report["settings"], report["rows"]["train"], report["stages"]
     loss = report["validation"]["loss"]
     heading, *lines = table(report["validation"])
     return f"""---
@@ -90,8 +90,9 @@ interval). Intervals are bootstrap percentiles over samples.
 {_row(["---"] * 6)}
 {chr(10).join(_row(_stage_cells(name, stage)) for name, stage in stages.items())}
 
-Rows used: {rows["train"]["used"]} of {rows["train"]["samples"]} samples, with {rows["train"]["answer_tokens"]}
-answer tokens. Left out or cut: {_counts(rows["train"]["unused"])}. All settings and loss curves: `report.json`.
+Learnt from {train["used"]} conversations about {train["samples"]} images, with {train["answer_tokens"]} answer
+tokens in all; conversations left out or cut: {_counts(train["unused"])}. All settings, counts and loss curves
+are in `report.json`.
 
 ## Use
 

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,13 +17,13 @@ from torch import nn
 from schemas.errors import FatalError
 from schemas.storage import Storage
 from stages.connector.config import ConnectorConfig
-from stages.connector.data import Example, alignment, load_splits, read_examples
+from stages.connector.data import Example, Split, alignment, load_splits, read_examples
 from stages.connector.model import VisionLanguageModel, assemble, load_language
 from stages.connector.optimise import Training
 from stages.connector.report import model_card
 from stages.connector.validate import Exam
 from stages.connector.vision import Pictures
-from stages.connector.workplace import find_workplace
+from stages.connector.workplace import Workplace, find_workplace
 
 __all__ = ["train_worker"]
 
@@ -42,60 +43,78 @@ def train_worker(settings: dict[str, Any]) -> None:
     seed: int = settings["seed"]
     place = find_workplace(config.device, config.dtype)
     torch.manual_seed(seed)
-
     model = assemble(config.vision, config.vision_layer, config.language, config.connector).to(place.device)
-    longest = min(config.max_tokens, _context(model))
-    train, held_out = load_splits(settings["dataset"])
-    examples, unused = read_examples(train, model.chat, longest)
-    questions, unasked = read_examples(held_out, model.chat, longest)
-    _check_usable({"train": (examples, unused), "validation": (questions, unasked)})
-    descriptions = alignment(train, examples, model.chat, longest)
-    exam = Exam(held_out, questions, Pictures(model.tower, held_out.image, config.cache_gb), config.eval, place, seed)
-
-    training = Training(config, place, Pictures(model.tower, train.image, config.cache_gb), seed)
-    model.language.requires_grad_(False)
-    align = training.fit("align", model, descriptions, config.align)
-    model.language.requires_grad_(True)
-    instruct = training.fit("instruct", model, examples, config.instruct)
-    stages = {"align": align, "instruct": instruct}
-    alone = None
-    if config.baselines:
-        alone = _without_eyes(model, config.language).to(place.device)
-        texts = [example.without_image() for example in examples]
-        stages["text_only"] = training.fit("text_only", alone, texts, config.instruct)
-
+    course = _read_course(settings["dataset"], model, config.max_tokens)
+    exam_pictures = Pictures(model.tower, course.held_out.image, config.cache_gb)
+    exam = Exam(course.held_out, course.questions, exam_pictures, config.eval, place, seed)
+    alone, stages = _teach(model, course, config, place, seed)
     if place.rank > 0:
         return
-    measured = time.monotonic()
+    taught = time.monotonic()
     report = {
         "name": settings["name"],
         "seed": seed,
         "settings": config.model_dump(mode="json"),
-        "rows": {
-            "align": _census(descriptions, Counter()),
-            "train": _census(examples, unused),
-            "validation": _census(questions, unasked),
-        },
+        "rows": course.census(),
         "stages": stages,
         "validation": exam.mark(model, alone),
-        "validation_seconds": round(time.monotonic() - measured, 2),
+        "validation_seconds": round(time.monotonic() - taught, 2),
         "place": {"device": str(place.device), "dtype": str(place.dtype), "workers": place.workers},
         "seconds": round(time.monotonic() - started, 2),
     }
     _write(Storage(settings["into"]), model, report)
 
 
-def _context(model: VisionLanguageModel) -> int:
-    """Return the longest sequence the language model takes; without bound where it names none."""
-    bound = getattr(model.language.config.get_text_config(), "max_position_embeddings", None)
-    return int(bound or 2**31)
+@dataclass(frozen=True)
+class _Course:
+    """What is taught and what is asked: examples of the two splits, and the rows that give none, by reason."""
+
+    train: Split
+    held_out: Split
+    descriptions: list[Example]
+    examples: list[Example]
+    questions: list[Example]
+    unused: Counter[str]
+    unasked: Counter[str]
+
+    def census(self) -> dict[str, Any]:
+        """Return how much there is of what, for the report."""
+        return {
+            "align": _census(self.descriptions, Counter()),
+            "train": _census(self.examples, self.unused),
+            "validation": _census(self.questions, self.unasked),
+        }
 
 
-def _check_usable(splits: dict[str, tuple[list[Example], Counter[str]]]) -> None:
-    for name, (examples, unused) in splits.items():
-        if not examples:
-            why = ", ".join(f"{reason} {count}" for reason, count in sorted(unused.items()))
+def _read_course(dataset: str, model: VisionLanguageModel, max_tokens: int) -> _Course:
+    train, held_out = load_splits(dataset)
+    context = getattr(model.language.config.get_text_config(), "max_position_embeddings", None) or max_tokens
+    longest = min(max_tokens, int(context))
+    examples, unused = read_examples(train, model.chat, longest)
+    questions, unasked = read_examples(held_out, model.chat, longest)
+    for name, found, left_out in (("train", examples, unused), ("validation", questions, unasked)):
+        if not found:
+            why = ", ".join(f"{reason} {count}" for reason, count in sorted(left_out.items()))
             raise FatalError(f"no row of the dataset's {name} split can be used by the connector: {why}")
+    descriptions = alignment(train, examples, model.chat, longest)
+    return _Course(train, held_out, descriptions, examples, questions, unused, unasked)
+
+
+def _teach(
+    model: VisionLanguageModel, course: _Course, config: ConnectorConfig, place: Workplace, seed: int
+) -> tuple[VisionLanguageModel | None, dict[str, Any]]:
+    """Train the model, and the text-only one to compare it with; return that one and the stages' figures."""
+    training = Training(config, place, Pictures(model.tower, course.train.image, config.cache_gb), seed)
+    model.language.requires_grad_(False)
+    align = training.fit("align", model, course.descriptions, config.align)
+    model.language.requires_grad_(True)
+    instruct = training.fit("instruct", model, course.examples, config.instruct)
+    stages = {"align": align, "instruct": instruct}
+    if not config.baselines:
+        return None, stages
+    alone = _without_eyes(model, config.language).to(place.device)
+    texts = [example.without_image() for example in course.examples]
+    return alone, {**stages, "text_only": training.fit("text_only", alone, texts, config.instruct)}
 
 
 def _without_eyes(model: VisionLanguageModel, language: str) -> VisionLanguageModel:

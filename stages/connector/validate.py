@@ -143,12 +143,13 @@ class Exam:
         alone: VisionLanguageModel | None,
     ) -> dict[str, Any]:
         """Marks of greedy answers with the right image, with another, and without any image by ``alone``."""
-        written = {name: self._write(model, questions, look)
-                   for name, look in {"right": self._right, "other": self._other(0)}.items()}
+        written = {
+            "right": self._write(model, questions, self._right),
+            "other": self._write(model, questions, self._other(0)),
+        }
         if alone is not None:
             written["text_only"] = self._write(alone, questions, None)
-        marks = {name: np.array([TASKS[kind](question, text) for question, text in zip(questions, texts, strict=True)])
-                 for name, texts in written.items()}
+        marks = {name: np.array(list(map(TASKS[kind], questions, texts))) for name, texts in written.items()}
         resampler = Resampler([question.example.sample for question in questions], self.config.bootstrap, self.seed)
         right = marks["right"]
         return {
@@ -156,8 +157,8 @@ class Exam:
             "score": {name: resampler.mean(values) for name, values in marks.items()},
             "margin": {name: resampler.mean(right - values) for name, values in marks.items() if name != "right"},
             "shown": [
-                {"question": question.asked, "wanted": question.wanted,
-                 **{name: texts[index] for name, texts in written.items()}}
+                {"question": question.asked, "wanted": question.wanted}
+                | {name: texts[index] for name, texts in written.items()}
                 for index, question in enumerate(questions[:SHOWN])
             ],
         }

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
+from schemas.errors import FatalError
 from stages.base import RunView
 from stages.dataset.census import Census
 from stages.dataset.truth import Against, against_truth, read_truth
@@ -134,7 +135,10 @@ def _against(truth_file: str | None, rejects: pa.Table) -> list[Against]:
     if truth_file is None:
         return []
     rows = zip(*(rejects[name].to_pylist() for name in ("id", "stage", "reason")), strict=True)
-    return against_truth(read_truth(truth_file), rows)
+    try:
+        return against_truth(read_truth(truth_file), rows)
+    except (OSError, ValueError) as error:
+        raise FatalError(f"truth = {truth_file}: {error}") from error
 
 
 def _truth(against: list[Against]) -> str:

@@ -47,7 +47,7 @@ class Census:
         self.samples[split] += 1
         self.rows[split] += len(rows)
         self.licenses[sample["license"] or "not stated"] += 1
-        self.hosts[urlsplit(sample["url"] or "").hostname or "no URL"] += 1
+        self.hosts[_host(sample["url"])] += 1
         self.labels.update(box["label"] for box in sample["boxes"] or ())
         self.transcribed += sample["transcript"] is not None
         for row in rows:
@@ -64,3 +64,12 @@ class Census:
         self.turns[kind] += len(answers)
         self.answer_words[kind] += sum(len(answer.split()) for answer in answers)
         self.provenance[row["provenance"]] += 1
+
+
+def _host(url: str | None) -> str:
+    if not url:
+        return "no URL"
+    try:
+        return urlsplit(url).hostname or "no host"
+    except ValueError:
+        return "no host"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,16 +47,9 @@ class SplitWriter:
         self.rows += 1
         if len(self.waiting) == BATCH_ROWS or self.waiting_bytes >= BATCH_BYTES:
             self._write_batch()
-            if self.stream.tell() >= self.max_shard_bytes:
-                self._end_shard()
-                self._open()
 
-    def close(self, fingerprint: str) -> None:
-        """Finish the last shard and write the index: only now is there a split to load.
-
-        Args:
-            fingerprint: what ``datasets`` keys its caches by; equal data must give an equal one.
-        """
+    def close(self) -> None:
+        """Finish the last shard and write the index: only now is there a split to load."""
         from datasets import DatasetInfo
 
         self._write_batch()
@@ -63,7 +57,7 @@ class SplitWriter:
         DatasetInfo(features=self.features).write_to_directory(str(self.folder))
         state: dict[str, Any] = {
             "_data_files": [{"filename": name} for name in self.files],
-            "_fingerprint": fingerprint,
+            "_fingerprint": self._fingerprint(),
             "_format_columns": None,
             "_format_kwargs": {},
             "_format_type": None,
@@ -74,6 +68,9 @@ class SplitWriter:
 
     def _write_batch(self) -> None:
         if self.waiting:
+            if self.writer.stats.num_record_batches and self.stream.tell() >= self.max_shard_bytes:
+                self._end_shard()
+                self._open()
             self.writer.write_table(pa.Table.from_pylist(self.waiting, schema=self.schema))
         self.waiting, self.waiting_bytes = [], 0
 
@@ -86,6 +83,14 @@ class SplitWriter:
     def _end_shard(self) -> None:
         self.writer.close()
         self.stream.close()
+
+    def _fingerprint(self) -> str:
+        """Return what ``datasets`` keys its caches by: equal data must give an equal one, other data another."""
+        content = hashlib.sha256()
+        for name in self.files:
+            with open(self.folder / name, "rb") as shard:
+                content.update(hashlib.file_digest(shard, "sha256").digest())
+        return content.hexdigest()[:16]
 
 
 def write_split_names(folder: Path, splits: list[str]) -> None:

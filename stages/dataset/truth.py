@@ -34,9 +34,20 @@ class Against:
 
 
 def read_truth(file: str) -> dict[str, str | None]:
-    """Read JSON lines of ``{"id", "trouble"}``; a null trouble is a sound row."""
-    rows = (json.loads(line) for line in Path(file).read_text(encoding="utf-8").splitlines() if line)
-    return {row["id"]: row["trouble"] for row in rows}
+    """Read JSON lines of ``{"id", "trouble"}``; a null trouble is a sound row.
+
+    Raises:
+        ValueError: a line is something else.
+    """
+    truth: dict[str, str | None] = {}
+    for number, line in enumerate(Path(file).read_bytes().splitlines(), start=1):
+        try:
+            if line.strip():
+                row = json.loads(line)
+                truth[row["id"]] = row["trouble"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"line {number} is no JSON object with id and trouble: {error!r}") from error
+    return truth
 
 
 def against_truth(truth: Mapping[str, str | None], rejects: Iterable[tuple[str, str, str]]) -> list[Against]:

@@ -45,7 +45,8 @@ class Length(Stage[LengthConfig]):
             with Path(self.config.log).open("a") as log:
                 log.writelines(f"{self.name} {row_id}\n" for row_id in batch["id"].to_pylist())
         time.sleep(self.config.sleep_s)
-        return pa.table({"length": [len(captions[0]) * self.config.scale for captions in batch["captions"].to_pylist()]})
+        lengths = [len(captions[0]) * self.config.scale for captions in batch["captions"].to_pylist()]
+        return pa.table({"length": lengths})
 
 
 class Width(Length):
@@ -137,3 +138,77 @@ class AboveAverage(Stage[StageConfig]):
     def process(self, batch: pa.Table) -> pa.Table:
         """Compare with the mean."""
         return pa.table({"above": pc.greater(batch["length"], self.surveyed["mean"][0])})
+
+
+class WrongTalk(Talk):
+    """A stage that takes the length for a text."""
+
+    name = "wrong_talk"
+    consumes = pa.schema([("length", pa.string())])
+
+
+class KeyedConfig(StageConfig):
+    """Settings of a stage that needs secrets."""
+
+    api_key: str = ""
+    """A key that may be written here or named as a variable."""
+    hf_token: str = ""
+    """A token."""
+
+
+class Keyed(Length):
+    """A stage with secrets among its settings."""
+
+    name = "keyed"
+    Config = KeyedConfig
+    produces = pa.schema([("key_length", pa.int64())])
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        """Measure the key."""
+        return pa.table({"key_length": [len(self.config.api_key)] * batch.num_rows})
+
+
+class ChoosyConfig(StageConfig):
+    """Settings of a stage that asks the outside world."""
+
+    wanted: str = ""
+    """A file with the captions that are wanted just now."""
+
+
+class Choosy(Stage[ChoosyConfig]):
+    """Rejects what a file outside does not name; another day the same row may pass."""
+
+    name = "choosy"
+    Config = ChoosyConfig
+    consumes = CAPTIONS
+    produces = pa.schema([("seen", pa.string())])
+    seeded = False
+    reasons = {"unwanted": "the file does not name the caption"}
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        """Ask the file, and count the questions."""
+        wanted = Path(self.config.wanted).read_text().split()
+        self.counts["questions"] += batch.num_rows
+        return rows_to_table([
+            {"seen": captions[0]} if captions[0] in wanted else Reject("unwanted", captions[0])
+            for captions in batch["captions"].to_pylist()
+        ], self.produces)
+
+
+class Raises(Stage[StageConfig]):
+    """Raises what a caption names: an error a stage gives on purpose, and one nobody can print."""
+
+    name = "raises"
+    consumes = CAPTIONS
+    produces = pa.schema([("seen", pa.string())])
+    seeded = False
+    reasons = {"unwanted": "the caption says reject"}
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        """Raise."""
+        captions = [captions[0] for captions in batch["captions"].to_pylist()]
+        if "reject" in captions:
+            raise Reject("unwanted", "raised, not returned")
+        if "unprintable" in captions:
+            raise ValueError("half a character: \ud800")
+        return pa.table({"seen": captions})

@@ -151,3 +151,76 @@ def test_part_that_cannot_be_written_is_given_up_and_the_rest_goes_on(tmp_path: 
     result, _ = run_inline(config)
     assert not result.given_up
     assert column(result, "length") == [1] * 8
+
+
+def test_source_that_grows_computes_only_the_new_rows(tmp_path: Path) -> None:
+    """Rows appended to a source, also in a part that was committed shorter, are the only ones processed."""
+    log = tmp_path / "log"
+    write_source(tmp_path, ["a"] * 6)
+    config = write_config(tmp_path, [{"use": f"{PROBES}Picky"}, {"use": f"{PROBES}Length", "log": str(log)}])
+    run_inline(config)
+    log.write_text("")
+    write_source(tmp_path, ["a"] * 6 + ["bb", "reject", "ccc"])
+    result, _ = run_inline(config)
+    assert not result.given_up
+    assert log.read_text().split() == ["length", "s6", "length", "s8"]
+    assert column(result, "length") == [1] * 6 + [2, None, 3]
+
+
+def test_source_that_shrinks(tmp_path: Path) -> None:
+    """A part that has become shorter is reused, and no longer part of the run where it has gone."""
+    log = tmp_path / "log"
+    write_source(tmp_path, ["a", "bb", "ccc", "dddd", "eeeee", "ffffff"])
+    config = write_config(tmp_path, [{"use": f"{PROBES}Length", "log": str(log)}])
+    run_inline(config)
+    log.write_text("")
+    write_source(tmp_path, ["a", "bb", "ccc"])
+    result, _ = run_inline(config)
+    assert log.read_text() == ""
+    assert column(result, "length") == [1, 2, 3]
+    assert result.view.reports()["length"].entered == 3
+
+
+def test_row_moved_within_its_part_is_known(tmp_path: Path) -> None:
+    """What a row's values are does not depend on where in its part it stands."""
+    log = tmp_path / "log"
+    write_source(tmp_path, ["a", "bb", "ccc"])
+    config = write_config(tmp_path, [{"use": f"{PROBES}Length", "log": str(log)}])
+    run_inline(config)
+    log.write_text("")
+    source = tmp_path / "pairs.jsonl"
+    source.write_text("\n".join([*source.read_text().splitlines()[::-1], '{"id": "s3", "captions": ["dddd"]}']))
+    result, _ = run_inline(config)
+    assert log.read_text().split() == ["length", "s3"]
+    assert column(result, "length") == [3, 2, 1, 4]
+
+
+def test_other_part_size_recomputes_what_changed_its_part(tmp_path: Path) -> None:
+    """A new part size gives the same values in the same order."""
+    write_source(tmp_path, ["a" * length for length in range(1, 8)])
+    config = write_config(tmp_path, [{"use": f"{PROBES}Length"}])
+    run_inline(config)
+    result, _ = run_inline(config, "source.part_rows=3")
+    assert not result.given_up
+    assert column(result, "length") == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_raised_reject_is_a_reject_and_any_error_can_be_told(tmp_path: Path) -> None:
+    """A Reject that is raised has its own reason; an error whose text is no Unicode still costs only its row."""
+    write_source(tmp_path, ["a", "reject", "unprintable", "b"])
+    result, _ = run_inline(write_config(tmp_path, [{"use": f"{PROBES}Raises"}]))
+    assert not result.given_up
+    rejects = result.view.rejects(0).to_pylist()
+    assert [(row["id"], row["reason"], row["detail"]) for row in rejects] == [
+        ("s1", "unwanted", "raised, not returned"), ("s2", "error", "ValueError: half a character: ?"),
+    ]
+    assert column(result, "seen") == ["a", None, None, "b"]
+
+
+def test_stage_used_twice_has_columns_of_its_own(tmp_path: Path) -> None:
+    """Under a name, a stage's columns are name.column, and both are there."""
+    write_source(tmp_path, ["a", "bbb"])
+    stages = [{"use": f"{PROBES}Length"}, {"use": f"{PROBES}Length", "name": "big", "scale": 10}]
+    result, _ = run_inline(write_config(tmp_path, stages))
+    assert column(result, "length") == [1, 3]
+    assert column(result, "big.length") == [10, 30]

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_world import config
+from tiny_world import config, rows_about, save_dataset
 
 from stages.connector.train import train_worker
 
-RECIPE = {"epochs": 1, "learning_rate": 1e-3, "batch": 16}
+RECIPE = {"epochs": 4, "learning_rate": 1e-2, "batch": 6}
+PICTURES = (("a", "red", 1), ("b", "blue", 2), ("c", "green", 3), ("d", "white", 4), ("e", "red", 2))
 
 
 def work(rank: int, workers: int, meeting: str, settings: dict[str, Any]) -> None:
@@ -28,12 +29,12 @@ def losses(folder: Path) -> dict[str, float]:
     return {name: estimate["value"] for name, estimate in loss["mean"].items()}
 
 
-def test_two_workers_train_the_model_one_would(vision: str, language: str, dataset: str, tmp_path: Path) -> None:
+def test_two_workers_train_the_model_one_would(vision: str, language: str, tmp_path: Path) -> None:
     """Two workers that share each batch arrive where one alone does, but for rounding; the first one writes."""
-    settings = {
-        "config": config(vision, language, align=RECIPE, instruct=RECIPE, device="cpu", forward_rows=4),
-        "seed": 0, "name": "tiny", "dataset": dataset,
-    }
+    rows = {sample: rows_about(sample, colour, dots) for sample, colour, dots in PICTURES}
+    folder = save_dataset(tmp_path / "data", train=rows["a"] + rows["b"] + rows["c"], validation=rows["d"] + rows["e"])
+    made = config(vision, language, align=RECIPE, instruct=RECIPE, baselines=False, device="cpu", forward_rows=2)
+    settings = {"config": made, "seed": 0, "name": "tiny", "dataset": folder}
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     for folder in (alone, shared):
         folder.mkdir()
