@@ -19,7 +19,12 @@ from stages.base import Sink, Stage
 
 __all__ = ["print_json", "show_end", "show_funnel", "show_plan", "show_story"]
 
+LOG_WIDTH = 132
+"""Columns of a table that goes to a file or a pipe, in characters."""
+
 console = Console()
+if not console.is_terminal:
+    console = Console(width=LOG_WIDTH)
 
 
 def print_json(value: Any) -> None:
@@ -30,6 +35,7 @@ def print_json(value: Any) -> None:
 def show_funnel(funnel: Funnel) -> None:
     """Print the funnel as a table."""
     table = Table("stage", "parts", "rows in", "kept", "rejected", "seconds", "counted", title=f"{funnel.rows} samples")
+    table.columns[4].overflow = table.columns[6].overflow = "fold"
     for column in (1, 2, 3, 5):
         table.columns[column].justify = "right"
     for line in funnel.stages:
@@ -47,17 +53,17 @@ def show_funnel(funnel: Funnel) -> None:
 
 def _counts(counts: Mapping[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return "\n".join(f"{reason} {count}" for reason, count in ordered)
+    return ", ".join(f"{reason} {count}" for reason, count in ordered)
 
 
 def _metrics(line: FunnelStage) -> str:
-    return "\n".join(f"{name} {value:g}" for name, value in sorted(line.metrics.items()))
+    return ", ".join(f"{name} {_number(value)}" for name, value in sorted(line.metrics.items()) if value)
 
 
 def _show_sink(name: str, summary: Mapping[str, Any]) -> None:
     """Print what a sink made: its numbers, and its table if it has one (header first)."""
-    plain = {key: value for key, value in summary.items() if key != "table"}
-    console.print(f"{name}: " + ", ".join(f"{key} {_number(value)}" for key, value in plain.items()), markup=False)
+    plain = ", ".join(f"{key} {_number(value)}" for key, value in summary.items() if key != "table")
+    console.print(f"{name}: {plain}", markup=False, highlight=False)
     if rows := summary.get("table"):
         table = Table(*(str(cell) for cell in rows[0]))
         for row in rows[1:]:
@@ -66,7 +72,12 @@ def _show_sink(name: str, summary: Mapping[str, Any]) -> None:
 
 
 def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """Return a number as people read it: whole numbers in full, others to four digits."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_number, value))}]"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value.is_integer() or abs(value) >= 1e4 else f"{value:.4g}"
+    return str(value)
 
 
 def show_end(result: Result) -> None:

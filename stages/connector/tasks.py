@@ -17,7 +17,8 @@ __all__ = ["TASKS", "Question", "find_questions", "points", "stated_number"]
 NUMBERS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
 )
-NUMBER = re.compile(rf"\d+|\b(?:no|none|{'|'.join(NUMBERS)})\b", re.IGNORECASE)
+NUMBER = re.compile(rf"\d+|\b(?:{'|'.join(NUMBERS)})\b", re.IGNORECASE)
+ABSENCE = re.compile(r"\b(?:no|none)\b", re.IGNORECASE)
 POINT = re.compile(r'x(\d*)\s*=\s*"\s*([\d.\s]+?)\s*"\s*y\1\s*=\s*"\s*([\d.\s]+?)\s*"')
 ROUNDING = 0.051
 """Points are written with one decimal, in percent."""
@@ -68,14 +69,12 @@ def _count_is_right(question: Question, written: str) -> float:
 
 
 def stated_number(text: str) -> int | None:
-    """Return the first number of a text, in digits or as a word up to twelve; "no" and "none" are 0."""
+    """Return the first number of a text, in digits or as a word up to twelve; else 0 for a "no" or "none"."""
     match = NUMBER.search(text)
     if match is None:
-        return None
+        return 0 if ABSENCE.search(text) else None
     word = match.group().lower()
-    if word.isdigit():
-        return int(word)
-    return NUMBERS.index(word) if word in NUMBERS else 0
+    return NUMBERS.index(word) if word in NUMBERS else int(word)
 
 
 def _points_inside(question: Question, written: str) -> float:

@@ -63,8 +63,8 @@ def write_card(
 
 def escape(text: Any) -> str:
     """Return text from the web so that no Markdown or HTML in it has any effect, on one line."""
-    flat = re.sub(r"\s+", " ", str(text)).strip()
-    return re.sub(r"([\\`*_\[\]|~$]|(?<=:)/(?=/))", r"\\\1", html.escape(flat, quote=False))
+    flat = re.sub(r"[\s\x00-\x1f\x7f]+", " ", str(text)).strip()
+    return re.sub(r"([\\`*_\[\]|~$]|(?<=:)/(?=/)|(?<=www)\.)", r"\\\1", html.escape(flat, quote=False))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from PIL import Image
 
 from schemas.columns import CONVERSATIONS
 from schemas.config import StageConfig
@@ -212,3 +214,26 @@ class Raises(Stage[StageConfig]):
         if "unprintable" in captions:
             raise ValueError("half a character: \ud800")
         return pa.table({"seen": captions})
+
+
+class Pictures(Stage[StageConfig]):
+    """Makes what download, clip_score and transcribe make, from the caption: a picture, a score, a transcript."""
+
+    name = "pictures"
+    consumes = CAPTIONS
+    produces = pa.schema(
+        [("image_bytes", pa.large_binary()), ("clip_score", pa.float32()), ("transcript", pa.string())]
+    )
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        """Draw a square as wide as the caption is long."""
+        return rows_to_table([_picture(captions[0]) for captions in batch["captions"].to_pylist()], self.produces)
+
+
+def _picture(caption: str) -> dict[str, object]:
+    file = io.BytesIO()
+    side = len(caption)
+    Image.new("RGB", (side, side), (side % 256, 0, 0)).save(file, "PNG")
+    return {
+        "image_bytes": file.getvalue(), "clip_score": side / 100, "transcript": caption if side % 2 else None,
+    }

@@ -19,7 +19,7 @@ CHAT = ChatFormat(make_tokenizer(), patches=1)
     ("text", "number"),
     [
         ("There are 12 boats.", 12), ("There is one boat, not two.", 1), ("There are no boats.", 0),
-        ("None.", 0), ("Nothing to count here, I know.", None), ("", None),
+        ("None.", 0), ("No, there are 3.", 3), ("Nothing to count here, I know.", None), ("", None),
     ],
 )
 def test_stated_number(text: str, number: int | None) -> None:

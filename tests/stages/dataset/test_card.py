@@ -1,0 +1,200 @@
+"""The card: readable by the hub, true to the reports, and untouched by what strangers write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import DatasetCard, DatasetCardData
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from pipeline.execute import Result
+from stages.dataset.card import escape, table
+from tests.pipeline.runs import PROBES, run_inline, write_config
+
+STAGES = [{"use": f"{PROBES}Picky"}, {"use": f"{PROBES}Pictures"}, {"use": f"{PROBES}Length"}, {"use": f"{PROBES}Talk"}]
+
+HOSTILE = {
+    "script": "<script>alert(1)</script>",
+    "image": "<img src=x onerror=alert(1)>",
+    "comment": "<!-- the rest of the card",
+    "cell": "a | b || c |",
+    "row": "a |\n| --- |\n| b",
+    "backticks": "``` code ` ```",
+    "newlines": "one\r\n\r\n# two\n- three\x0bfour\u2028five\x85six",
+    "link": "](javascript:alert(1)) [x](javascript:alert(1))",
+    "picture": "![x](http://evil.example/track.png)",
+    "autolink": "<http://evil.example> http://evil.example www.evil.example",
+    "reference": "[x]: http://evil.example",
+    "emphasis": "**bold** _it_ ~~gone~~ $x^2$",
+    "backslash": "\\| \\\\| \\",
+    "entity": "&lt;script&gt; &#124; &vert;",
+    "front matter": "---\nlicense: mit\n---",
+    "heading": "x\n===",
+    "control": "\x00\x1b[31m\x7f",
+    "quote": "> > quoted",
+}
+
+
+def card_of(folder: Path, rows: Sequence[Mapping[str, Any]], **more: Any) -> tuple[str, Result]:
+    """Run a config over these rows and return the card."""
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result, _ = run_inline(write_config(folder, [*STAGES, {"use": "shards", "splits": {}}], **more))
+    return (folder / "run" / "dataset" / "README.md").read_text(), result
+
+
+def tokens_of(markdown: str) -> Iterator[Token]:
+    """Yield every token of a page as a Markdown parser with tables and HTML sees it."""
+    body = markdown.split("---\n", 2)[2] if markdown.startswith("---\n") else markdown
+    for token in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(body):
+        yield token
+        yield from token.children or ()
+
+
+def tables_of(markdown: str) -> dict[str, list[list[str]]]:
+    """Return the rows of the table under each heading, cells as they are read."""
+    found: dict[str, list[list[str]]] = {}
+    heading, before, cells = "", "", []
+    for token in tokens_of(markdown):
+        if token.type == "inline" and before == "heading_open":
+            heading = token.content
+        if token.type == "tr_open":
+            cells = []
+        if token.type == "inline" and before in {"th_open", "td_open"}:
+            cells.append("".join(child.content for child in token.children or ()))
+        if token.type == "tr_close":
+            found.setdefault(heading, []).append(cells)
+        before = token.type
+    return found
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_escape(text: str) -> None:
+    """Whatever a stranger writes stands on the page as plain text on one line."""
+    escaped = escape(text)
+    assert "\n" not in escaped
+    kinds = {token.type for token in tokens_of(f"text {escaped}\n")}
+    assert kinds <= {"paragraph_open", "inline", "text", "text_special", "paragraph_close"}
+    shown = "".join(token.content for token in tokens_of(f"text {escaped}\n") if token.type.startswith("text"))
+    assert shown.split() == ["text", *"".join(c if c.isprintable() else " " for c in text).split()]
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_table_cell(text: str) -> None:
+    """No text leaves its cell."""
+    page = f"### t\n\n{table(['name', 'count'], [(text, 1), ('after', 2)])}"
+    header, first, after = tables_of(page)["t"]
+    assert header == ["name", "count"]
+    assert (len(first), first[1]) == (2, "1")
+    assert after == ["after", "2"]
+
+
+def test_hostile_sample(tmp_path: Path) -> None:
+    """With every hostile text as caption, label, licence, kind and words, the card has the same structure as ever."""
+    rows = []
+    for number, text in enumerate(HOSTILE.values()):
+        turns = [{"role": "user", "content": text}, {"role": "assistant", "content": text}]
+        rows.append({
+            "id": f"{number}{text}", "captions": [text or "x"], "license": text, "image_url": f"http://{text}/x.png",
+            "boxes": [{"label": text, "box": [0, 0, 1, 1]}],
+            "source_conversations": [{"kind": text, "messages": turns, "provenance": text}],
+        })
+    card, _ = card_of(tmp_path, rows)
+    tokens = list(tokens_of(card))
+    assert not {token.type for token in tokens} & {"html_block", "html_inline", "link_open", "s_open", "hr", "lheading"}
+    pictures = [token.attrs["src"] for token in tokens if token.type == "image"]
+    assert pictures == ["clip_scores.png", *(f"examples/{number}.png" for number in range(6))]
+    for heading, (header, *lines) in tables_of(card).items():
+        assert all(len(line) == len(header) for line in lines), heading
+    kinds = {line[0] for line in tables_of(card)["Kinds"][1:]}
+    assert "<script>alert(1)</script>" in kinds
+    DatasetCard(card)
+
+
+def test_front_matter(tmp_path: Path) -> None:
+    """The hub's own classes read the card: licence, size, tags, and a title that is the run's name."""
+    rows = [{"id": str(number), "captions": ["abc"], "license": "CC-BY-4.0"} for number in range(3)]
+    card, _ = card_of(tmp_path, rows, name="my-data")
+    read = DatasetCard(card)
+    assert isinstance(read.data, DatasetCardData)
+    assert read.data.license == "cc-by-4.0"
+    assert read.data.pretty_name == "my-data"
+    assert read.data.size_categories == ["n<1K"]
+    assert "image-text-to-text" in (read.data.task_categories or [])
+    assert read.text.strip().startswith("# my-data")
+
+
+@pytest.mark.parametrize(
+    "licenses", [["CC-BY-4.0", "MIT"], [None], ["Attribution License"]], ids=["several", "none", "unknown to the hub"]
+)
+def test_license_is_not_guessed(tmp_path: Path, licenses: list[str | None]) -> None:
+    """Where the samples' licences are several, unstated, or not the hub's, the card says other and lists them."""
+    rows = [{"id": str(number), "captions": ["abc"], "license": name} for number, name in enumerate(licenses)]
+    card, _ = card_of(tmp_path, rows)
+    assert DatasetCard(card).data.license == "other"
+    listed = [line[0] for line in tables_of(card)["Licences"][1:]]
+    assert sorted(listed) == sorted(name or "not stated" for name in licenses)
+
+
+def test_funnel_is_that_of_the_reports(tmp_path: Path) -> None:
+    """The card's numbers are the reports' numbers, stage by stage, and they add up."""
+    captions = ["a", "reject", "bb", "raise", "reject", "ccc"]
+    rows: list[dict[str, Any]] = [{"id": f"s{number}", "captions": [text]} for number, text in enumerate(captions)]
+    card, result = card_of(tmp_path, [*rows, {"id": "s0"}, {"id": "x", "boxes": 1}])
+    header, *lines = tables_of(card)["From source to dataset"]
+    assert header == ["stage", "rows in", "kept", "rejected"]
+    reports = result.view.reports()
+    assert [line[0] for line in lines] == list(reports) == [
+        "source", "picky", "pictures", "length", "talk", "shards",
+    ]
+    for (_, entered, kept, reasons), report in zip(lines, reports.values(), strict=True):
+        assert (int(entered), int(kept)) == (report.entered, report.kept)
+        counted = dict(reason.rsplit(" ", 1) for reason in reasons.split(", ") if reason)
+        assert {name: int(count) for name, count in counted.items()} == report.rejected
+    assert [line[1:3] for line in lines[:2]] == [["8", "6"], ["6", "3"]]
+    assert "3 conversations about 3 samples" in card
+
+
+def test_contents(tmp_path: Path) -> None:
+    """Kinds, turns, words, who wrote them, labels, hosts and transcripts are counted."""
+    talk = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "one two three"}] * 2
+    box = {"label": "dog", "box": [0, 0, 1, 1]}
+    rows = [
+        {"id": "1", "captions": ["abc"], "boxes": [box, box], "image_url": "http://Host.example:81/x",
+         "source_conversations": [{"kind": "chat", "messages": talk}]},
+        {"id": "2", "captions": ["ab"], "boxes": [box | {"label": "cat"}], "image_url": "http://[broken/x"},
+    ]
+    card, _ = card_of(tmp_path, rows)
+    tables = tables_of(card)
+    assert tables["Kinds"][1:] == [["length", "2", "2", "2.0"], ["chat", "1", "2", "3.0"]]
+    assert tables["Written by"][1:] == [["talk", "2"], ["source", "1"]]
+    assert tables["Objects"][1:] == [["dog", "2"], ["cat", "1"]]
+    assert tables["Hosts"][1:] == [["host.example", "1"], ["no host", "1"]]
+    assert "1 samples have a transcript." in card
+
+
+def test_long_lists_are_cut(tmp_path: Path) -> None:
+    """A list of many labels shows the most frequent and says how many more there are."""
+    boxes = [{"label": f"label-{number}", "box": [0, 0, 1, 1]} for number in range(25)]
+    card, _ = card_of(tmp_path, [{"id": "1", "captions": ["abc"], "boxes": [*boxes, boxes[7]]}])
+    assert len(tables_of(card)["Objects"]) == 1 + 20
+    assert tables_of(card)["Objects"][1] == ["label-7", "2"]
+    assert "... and 5 more." in card
+
+
+def test_how_it_was_made(tmp_path: Path) -> None:
+    """Each step stands there with its fingerprint and its settings, secrets aside."""
+    (tmp_path / "pairs.jsonl").write_text('{"id": "1", "captions": ["abc"]}\n')
+    keyed = {"use": f"{PROBES}Keyed", "api_key": "sk-inline"}
+    result, _ = run_inline(write_config(tmp_path, [*STAGES, keyed, {"use": "shards", "splits": {"test": 0.5}}], seed=7))
+    card = (tmp_path / "run" / "dataset" / "README.md").read_text()
+    assert "Seed 7." in card
+    assert "sk-inline" not in card
+    _, *lines = tables_of(card)["How it was made"]
+    assert [line[0] for line in lines] == ["picky", "pictures", "length", "talk", "keyed", "shards"]
+    assert [line[3] for line in lines] == [step["fingerprint"][:12] for step in result.view.steps()]
+    assert lines[-1][4] == "splits={'test': 0.5}"
