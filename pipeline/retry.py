@@ -18,7 +18,7 @@ def forget(run: RunDirectory, reasons: Collection[str]) -> int:
     """Forget every outcome with one of the reasons and return how many there were.
 
     Raises:
-        ConfigError: a reason that no row of the run was rejected for.
+        ConfigError: no reason at all, or one that no row of the run was rejected for.
     """
     folders = [folder for name, folder in run.stage_folders().items() if name != "source"]
     found = {reason for folder in folders for reason in run.total(folder).rejected}
@@ -27,6 +27,8 @@ def forget(run: RunDirectory, reasons: Collection[str]) -> int:
         for reason in reasons
         if reason not in found
     ]
+    if not reasons:
+        unknown = [Mistake("--only", "", f"names no reason{nearest('', found)}")]
     if unknown:
         raise ConfigError("retry", unknown)
     return sum(_forget_part(run, folder, part, reasons) for folder in folders for part in run.parts())

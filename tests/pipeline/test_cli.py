@@ -342,6 +342,8 @@ def test_retry_of_an_unknown_reason(tmp_path: Path, command: Any) -> None:
         "retry: --only = unwantd: no stage has rejected a row for this (did you mean unwanted?)",
         "retry: --only = error: no stage has rejected a row for this (valid: unwanted)",
     ]
+    none = command("retry", str(tmp_path / "run"), "--only", ",", "--runner", "inline")
+    assert (none.code, none.err) == (WRONG, "retry: --only: names no reason (valid: unwanted)\n")
     bogus = command("retry", str(tmp_path / "run"), "--only", "unwanted", "--runner", "bogus")
     assert bogus.code == WRONG
     assert tree(tmp_path / "run") == before
