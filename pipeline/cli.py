@@ -94,6 +94,7 @@ def why(run_dir: RunDir, sample_id: Annotated[str, typer.Argument(metavar="SAMPL
 def retry(run_dir: RunDir, only: Only, runner: RunnerName = "ray") -> None:
     """Try rows again that were rejected for some reasons, and bring every later stage up to date."""
     from pipeline.config import check_config
+    from pipeline.execute import only_run
     from pipeline.plan import make_plan
     from pipeline.retry import forget
 
@@ -103,7 +104,8 @@ def retry(run_dir: RunDir, only: Only, runner: RunnerName = "ray") -> None:
     loaded = check_config({**described["config"], "run_dir": directory.storage.url}, described["config_file"])
     last = described["steps"][-1]["name"]
     plan = make_plan(loaded, until=last)
-    count = forget(directory, [reason.strip() for reason in only.split(",") if reason.strip()])
+    with only_run(directory):
+        count = forget(directory, [reason.strip() for reason in only.split(",") if reason.strip()])
     typer.echo(f"trying {count} rows again")
     _execute(loaded, plan, runner)
 

@@ -25,7 +25,7 @@ from schemas.errors import FatalError
 from schemas.storage import Storage
 from stages.base import Sink, Stage
 
-__all__ = ["Result", "Runner", "Watcher", "execute"]
+__all__ = ["Result", "Runner", "Watcher", "execute", "only_run"]
 
 LIBRARIES = ("pyarrow", "datasets", "torch", "transformers", "openai-whisper", "img2dataset", "openai", "ray")
 
@@ -84,7 +84,7 @@ def execute(loaded: LoadedConfig, plan: Plan, runner: Runner, watcher: Watcher) 
         FatalError: the run cannot go on; what is committed stays.
     """
     run = RunDirectory(plan.config.run_dir)
-    with _only_run(run):
+    with only_run(run):
         ingest(run, plan.config.source)
         run.write_description(_description(loaded, plan))
         parts: Sequence[int] = run.parts()
@@ -128,7 +128,7 @@ def _write_sink(planned: PlannedStep, sink: Sink[Any], view: FinishedRun, runner
     """Let a sink write beside, then put its folder in place; its record comes last."""
     storage, record = view.run.storage, f"sinks/{planned.name}.json"
     fingerprints = [step.fingerprint for step in view.plan.steps[: planned.index + 1]]
-    inputs = json_digest([*fingerprints, view.digest()])
+    inputs = json_digest([view.name, *fingerprints, view.digest()])
     known = storage.read_json(record) or {}
     if known.get("inputs") == inputs and storage.exists(sink.output):
         return dict(known["summary"])
@@ -162,7 +162,7 @@ def _folder_beside(storage: Storage, output: str) -> Iterator[Storage]:
 
 
 @contextmanager
-def _only_run(run: RunDirectory) -> Iterator[None]:
+def only_run(run: RunDirectory) -> Iterator[None]:
     """Hold a lock on a local run directory: two runs in one would undo each other's work."""
     if not run.storage.is_local:
         yield

@@ -33,6 +33,7 @@ from schemas.errors import FatalError
 __all__ = ["RayRunner"]
 
 POLL_S = 0.1
+LAST_LOOKS = 20
 OBJECT_STORE_BYTES = 256 << 20
 TASK_RETRIES = 2
 """How often a part is tried again after its actor died. A part that kills its actor every time is given up."""
@@ -143,16 +144,18 @@ def _watch(stream: Any, board: Any, segment: Sequence[PlannedStep], parts: Seque
     driver = threading.Thread(target=drive, daemon=True)
     driver.start()
     missing = {planned.name: set(parts) for planned in segment}
-    while True:
-        finished = not driver.is_alive()
+    last_looks = LAST_LOOKS
+    while last_looks:
+        if not driver.is_alive():
+            # What the last parts pinned up may still be on its way when the stream ends.
+            last_looks = last_looks - 1 if any(missing.values()) and not errors else 0
         for outcome in _take(board):
             missing[outcome.stage].discard(outcome.part)
             if outcome.report is None:
                 _forget(missing, outcome.part)
             yield outcome
-        if finished:
-            break
-        time.sleep(POLL_S)
+        if last_looks:
+            time.sleep(POLL_S)
     if errors:
         raise FatalError(f"Ray stopped: {str(errors[0]).strip().splitlines()[-1]}")
     for stage, lost in missing.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,25 @@ IMAGE_TOKEN = "<image>"
 
 
 def read(files: list[str], config: SourceConfig) -> Iterator[SourceRow]:
-    """Yield one sample a record. The image token is taken out: our messages are plain text."""
+    """Yield one sample a record. The image token is taken out: our messages are plain text.
+
+    LLaVA's files hold several conversations under one id: the second is ``id#2``, and so on.
+    """
+    seen: Counter[str] = Counter()
     for file in files:
         folder = config.images or str(Path(file).parent)
         rows = table.read_json(file, config) if file.endswith(".json") else table.read_jsonl(file, config)
         try:
             for row in rows:
-                yield SourceRow({}, row) if isinstance(row, Reject) else _sample(row, folder)
+                yield SourceRow({}, row) if isinstance(row, Reject) else _sample(_with_own_id(row, seen), folder)
         except (OSError, ValueError, RecursionError) as error:
             raise ConfigError(file, [Mistake("source.path", file, f"cannot be read: {error}")]) from error
+
+
+def _with_own_id(row: Mapping[str, Any], seen: Counter[str]) -> Mapping[str, Any]:
+    name = str(row.get("id", ""))
+    seen[name] += bool(name)
+    return {**row, "id": f"{name}#{seen[name]}"} if seen[name] > 1 else row
 
 
 def _sample(row: Mapping[str, Any], folder: str) -> SourceRow:

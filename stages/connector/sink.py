@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import pyarrow as pa
+
 from schemas.storage import Storage
 from stages.base import Launch, RunView, Sink
 from stages.connector.config import ConnectorConfig
@@ -22,6 +24,7 @@ class Connector(Sink[ConnectorConfig]):
 
     name = "connector"
     Config = ConnectorConfig
+    consumes = pa.schema([("split", pa.string())])
     output: ClassVar[str] = "model"
 
     def model_files(self) -> Sequence[str]:
