@@ -120,7 +120,8 @@ def main() -> None:
         runner.close()
     ratios = [mine / theirs for mine, theirs in zip(ours, plain, strict=True)]
     print(f"median: plain Ray Data {statistics.median(plain):.2f} s, Showtell {statistics.median(ours):.2f} s")
-    print(f"Showtell / plain Ray Data: median {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")
+    spread = f"from {min(ratios):.2f} to {max(ratios):.2f}"
+    print(f"Showtell / plain Ray Data: median {statistics.median(ratios):.2f} ({spread})")
 
 
 if __name__ == "__main__":

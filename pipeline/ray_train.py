@@ -10,6 +10,7 @@ from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from schemas.errors import FatalError
+from schemas.storage import Storage
 
 __all__ = ["launch"]
 
@@ -24,16 +25,19 @@ def launch(
     """
     use_gpu = gpus > 0 and ray.cluster_resources().get("GPU", 0) > 0
     per_worker = {"GPU": gpus} if use_gpu else {"CPU": _fitting_cpus(cpus, workers)}
+    notes = settings["into"] + "/.ray"
     trainer = TorchTrainer(
         work,
         train_loop_config=settings,
         scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu, resources_per_worker=per_worker),
-        run_config=RunConfig(name="showtell", storage_path=settings["into"] + "/.ray"),
+        run_config=RunConfig(name="showtell", storage_path=notes),
     )
     try:
         trainer.fit()
     except Exception as error:
         raise FatalError(f"training failed: {str(error).strip().splitlines()[-1]}") from error
+    finally:
+        Storage(notes).remove("")
 
 
 def _fitting_cpus(cpus: float, workers: int) -> float:

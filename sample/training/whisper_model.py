@@ -113,7 +113,7 @@ def _look(attention: MultiHeadAttention, asked: Tensor, audio: Tensor) -> Tensor
 
 
 def _look_at_neighbours(query: Tensor, key: Tensor, shifts: Sequence[float]) -> None:
-    """Start every head off by looking `shifts` positions away, which saves much of the training.
+    """Start every head off by looking `shifts` positions away, which is meant to save training.
 
     Queries and keys pick out the same sinusoids of the positional encoding; the queries' are rotated.
     """

@@ -10,7 +10,7 @@ import pytest
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
-needs_real_data = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data (real photographs and speech) is not here")
+needs_real_data = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data (real input) is not here")
 
 
 def records(name: str) -> list[dict[str, Any]]:
