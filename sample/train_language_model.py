@@ -22,7 +22,7 @@ from sample.training.lm_batches import stream_batches
 from sample.training.lm_metrics import measure_replies
 from sample.training.lm_model import make_language_model, make_tokenizer
 
-STEPS = 2_500
+STEPS = 5_500
 BATCH_TOKENS = 1_600
 LONGEST = 420
 PEAK_RATE = 3e-3

@@ -1,8 +1,8 @@
 """Train the starter Whisper of the sample world from nothing: `python -m sample.train_whisper`.
 
 Took 62 minutes on a shared core of a 2-core cloud CPU, and some minutes more for espeak-ng to make the recordings;
-goes on where it was stopped. Three aids are meant to make so short a training enough: encoder heads that start out looking at
-their neighbours, a CTC loss on the encoder, and cross-attention that is shown about where each word is said.
+goes on where it was stopped. Three aids are meant to make so short a training enough: encoder heads that start out
+looking at their neighbours, a CTC loss on the encoder, and cross-attention that is shown about where each word is said.
 """
 
 from __future__ import annotations
