@@ -63,6 +63,8 @@ class RayRunner:
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise FatalError(f"ray.address = {config.address}: cannot join or start Ray: {error}") from error
         _quiet(DataContext.get_current())
+        # Made here and not with the first stage, so that it starts while the source is being written.
+        self.board = ray.remote(num_cpus=0, max_restarts=-1)(Board).remote()
 
     def run_parts(
         self, plan: Plan, segment: Sequence[PlannedStep], run: RunDirectory, parts: Sequence[int]
@@ -70,19 +72,18 @@ class RayRunner:
         """Bring the parts up to date at every stage of the segment, yielding each outcome as it happens."""
         if not parts:
             return
-        board = ray.remote(num_cpus=0, max_restarts=-1)(Board).remote()
         stream = ray.data.from_items([{"part": part, "live": True} for part in parts], override_num_blocks=len(parts))
         share = _share(segment)
         for planned in segment:
             stream = stream.map_batches(
                 RayStage,
                 batch_size=1,
-                fn_constructor_args=(plan, planned.index, run, board),
+                fn_constructor_args=(plan, planned.index, run, self.board),
                 compute=ActorPoolStrategy(min_size=planned.config.actors[0], max_size=planned.config.actors[1]),
                 max_task_retries=TASK_RETRIES,
                 **_resources(planned, share),
             )
-        yield from _watch(stream, board, segment, parts)
+        yield from _watch(stream, self.board, segment, parts)
 
     def launch(
         self, work: Callable[[dict[str, Any]], None], settings: dict[str, Any], *, workers: int, cpus: float,
