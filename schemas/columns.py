@@ -6,7 +6,7 @@ import pyarrow as pa
 
 __all__ = [
     "BOOKKEEPING", "BOXES", "CONVERSATIONS", "DETAIL", "DIGEST", "INPUT", "LIVE", "PAYLOAD", "REASON",
-    "REJECTED", "REJECTS", "SOURCE", "empty_column",
+    "REJECTED", "REJECTS", "SOURCE",
 ]
 
 BOX = pa.struct([("label", pa.string()), ("box", pa.list_(pa.float64()))])
@@ -60,8 +60,3 @@ from (null: never computed). ``_digest``: digest of the row's values, for the st
 
 REJECTS = pa.schema([(name, pa.string()) for name in ("id", "url", "stage", "reason", "detail")])
 """A rejected row as the dataset tells of it."""
-
-
-def empty_column(type_: pa.DataType, rows: int) -> pa.Array:
-    """Return ``rows`` nulls of ``type_``."""
-    return pa.nulls(rows, type_)

@@ -44,7 +44,8 @@ def test_detail_answers_our_question() -> None:
 @pytest.mark.parametrize("fence", ["```json\n%s\n```", "```\n%s\n```\n", "\n%s\n"])
 def test_code_fence_is_forgiven(fence: str) -> None:
     """JSON in a Markdown fence is read like bare JSON."""
-    read_reply("detail", reply(fence % '{"description": "A boat."}'))
+    read = read_reply("detail", reply(fence % '{"description": "A boat."}'))
+    assert read.messages("What is here?")[1]["content"] == "A boat."
 
 
 @pytest.mark.parametrize("kind", ["conversation", "detail", "reasoning"])
@@ -87,7 +88,8 @@ def test_leaked_sources_and_markup_are_bad(text: str) -> None:
 @pytest.mark.parametrize("text", ["It is 0.5 miles away.", "A captain stands by.", "Version 1.25 (2, 3) runs."])
 def test_ordinary_numbers_are_fine(text: str) -> None:
     """Numbers and words that only look alike pass."""
-    read_reply("detail", reply(json.dumps({"description": text})))
+    read = read_reply("detail", reply(json.dumps({"description": text})))
+    assert read.messages("What is here?")[1]["content"] == text
 
 
 @pytest.mark.parametrize(
