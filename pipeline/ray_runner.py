@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
+import queue
 import threading
 import time
 import warnings
@@ -33,7 +35,6 @@ from schemas.errors import FatalError
 __all__ = ["RayRunner"]
 
 POLL_S = 0.1
-LAST_LOOKS = 20
 OBJECT_STORE_BYTES = 256 << 20
 TASK_RETRIES = 2
 """How often a part is tried again after its actor died. A part that kills its actor every time is given up."""
@@ -72,7 +73,8 @@ class RayRunner:
         """Bring the parts up to date at every stage of the segment, yielding each outcome as it happens."""
         if not parts:
             return
-        stream = ray.data.from_items([{"part": part, "live": True} for part in parts], override_num_blocks=len(parts))
+        items = [{"part": part, "outcomes": pickle.dumps([])} for part in parts]
+        stream = ray.data.from_items(items, override_num_blocks=len(parts))
         share = _share(segment)
         for planned in segment:
             stream = stream.map_batches(
@@ -100,14 +102,14 @@ class RayRunner:
 
 
 class Board:
-    """Where actors pin up outcomes for the driver to fetch; a Ray actor."""
+    """Where actors pin up outcomes for the driver to see before their part is through; a Ray actor."""
 
     def __init__(self) -> None:
         self.pinned: list[Outcome] = []
 
-    def pin(self, outcome: Outcome) -> None:
-        """Add an outcome."""
-        self.pinned.append(outcome)
+    def pin(self, outcomes: list[Outcome]) -> None:
+        """Add outcomes."""
+        self.pinned += outcomes
 
     def take(self) -> list[Outcome]:
         """Return the outcomes pinned since the last call."""
@@ -116,53 +118,71 @@ class Board:
 
 
 class RayStage:
-    """A stage worker as Ray Data calls it: a batch is one part number."""
+    """A stage worker as Ray Data calls it: a batch is one part number, and what became of it so far."""
 
     def __init__(self, plan: Plan, index: int, run: RunDirectory, board: Any) -> None:
         self.worker = StageWorker(plan, plan.steps[index], run)
         self.board = board
+        self.unpinned: list[Outcome] = []
+        self.pinned_at = 0.0
 
     def __call__(self, batch: Batch) -> Batch:
-        """Process the part, unless an earlier stage gave it up, and pass it on."""
-        if not batch["live"][0]:
+        """Process the part, unless an earlier stage gave it up, and pass it on with its outcomes."""
+        outcomes: list[Outcome] = pickle.loads(batch["outcomes"][0])
+        if outcomes and outcomes[-1].report is None:
             return batch
-        outcome = self.worker(int(batch["part"][0]))
-        self.board.pin.remote(outcome)
-        return {"part": batch["part"], "live": np.array([outcome.report is not None])}
+        outcomes.append(self.worker(int(batch["part"][0])))
+        self._pin(outcomes[-1])
+        return {"part": batch["part"], "outcomes": np.array([pickle.dumps(outcomes)], dtype=object)}
+
+    def _pin(self, outcome: Outcome) -> None:
+        """Show outcomes as they come, but not with a message each: fast stages finish hundreds of parts a second."""
+        self.unpinned.append(outcome)
+        if time.monotonic() - self.pinned_at > POLL_S:
+            self.board.pin.remote(self.unpinned)
+            self.unpinned, self.pinned_at = [], time.monotonic()
 
 
 def _watch(stream: Any, board: Any, segment: Sequence[PlannedStep], parts: Sequence[int]) -> Iterator[Outcome]:
-    """Drive the stream in a thread and yield outcomes meanwhile; at the end, name the parts that were lost."""
+    """Drive the stream in a thread and yield each outcome once; at the end, name the parts that were lost."""
+    through: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
     errors: list[BaseException] = []
 
     def drive() -> None:
         try:
-            for _ in stream.iter_batches(batch_size=None):
-                pass
+            for batch in stream.iter_batches(batch_size=None):
+                for packed in batch["outcomes"]:
+                    for outcome in pickle.loads(packed):
+                        through.put(outcome)
         except BaseException as error:
             errors.append(error)
 
     driver = threading.Thread(target=drive, daemon=True)
     driver.start()
     missing = {planned.name: set(parts) for planned in segment}
-    last_looks = LAST_LOOKS
-    while last_looks:
-        if not driver.is_alive():
-            # What the last parts pinned up may still be on its way when the stream ends.
-            last_looks = last_looks - 1 if any(missing.values()) and not errors else 0
-        for outcome in _take(board):
+    running = True
+    while running:
+        driver.join(POLL_S)
+        running = driver.is_alive()
+        # A part that never gets through, since a worker died, may have been pinned up by earlier stages.
+        for outcome in (*_take(board), *_drain(through)):
+            if outcome.part not in missing[outcome.stage]:
+                continue
             missing[outcome.stage].discard(outcome.part)
             if outcome.report is None:
                 _forget(missing, outcome.part)
             yield outcome
-        if last_looks:
-            time.sleep(POLL_S)
     if errors:
         raise FatalError(f"Ray stopped: {str(errors[0]).strip().splitlines()[-1]}")
     for stage, lost in missing.items():
         for part in sorted(lost):
             _forget(missing, part)
             yield Outcome(stage, part, None, f"part {part}: its worker died {TASK_RETRIES + 1} times")
+
+
+def _drain(through: queue.SimpleQueue[Outcome]) -> Iterator[Outcome]:
+    while not through.empty():
+        yield through.get()
 
 
 def _take(board: Any) -> list[Outcome]:
