@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from pipeline.plan import Plan, PlannedStep
@@ -22,11 +24,11 @@ class InlineRunner:
         for planned in segment:
             worker = StageWorker(plan, planned, run)
             done = []
-            for part in parts:
-                outcome = worker(part)
+            for outcome in _in_order(worker, parts, planned.stage.parts_at_once):
                 yield outcome
                 if outcome.report is not None:
-                    done.append(part)
+                    done.append(outcome.part)
+            worker.close()
             parts = done
 
     def launch(
@@ -38,3 +40,18 @@ class InlineRunner:
 
     def close(self) -> None:
         """Nothing to give back."""
+
+
+def _in_order(worker: StageWorker, parts: Sequence[int], at_once: int) -> Iterator[Outcome]:
+    """Yield the parts' outcomes in order, working on several parts ahead where the stage takes them."""
+    if at_once == 1:
+        yield from map(worker, parts)
+        return
+    with ThreadPoolExecutor(at_once) as threads:
+        running: deque[Future[Outcome]] = deque()
+        for part in parts:
+            running.append(threads.submit(worker, part))
+            if len(running) == at_once:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()

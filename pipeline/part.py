@@ -14,15 +14,12 @@ import pyarrow.compute as pc
 from pipeline.digest import digest, row_digests
 from pipeline.plan import SOURCE_OWNER, Plan, PlannedStep
 from pipeline.run_dir import RunDirectory, owner_folder
-from schemas.columns import BOOKKEEPING, DETAIL, DIGEST, INPUT, LIVE, REASON, REJECTED
-from schemas.errors import FatalError, Reject, ShowtellError
+from schemas.columns import BOOKKEEPING, DIGEST, INPUT, LIVE, REASON, REJECTED
+from schemas.errors import FatalError
 from schemas.report import PartReport
-from stages.base import Stage
+from stages.base import Stage, rejected
 
-__all__ = ["ERROR", "Inputs", "inputs_of", "work_part"]
-
-ERROR = "error"
-"""Reject reason of a row whose processing raised; the detail says what."""
+__all__ = ["Inputs", "inputs_of", "work_part"]
 
 
 @dataclass(frozen=True)
@@ -124,14 +121,7 @@ def _process_batch(stage: Stage[Any], batch: pa.Table, schema: pa.Schema) -> pa.
         if batch.num_rows > 1:
             rows = (batch.slice(row, 1) for row in range(batch.num_rows))
             return pa.concat_tables([_process_batch(stage, row, schema) for row in rows])
-        return pa.Table.from_pylist([_rejected(error)], schema=schema)
-
-
-def _rejected(error: Exception) -> dict[str, str]:
-    if isinstance(error, Reject):
-        return {REASON: error.reason, DETAIL: error.detail}
-    detail = str(error) if isinstance(error, ShowtellError) else f"{type(error).__name__}: {error}"
-    return {REASON: ERROR, DETAIL: detail.encode("utf-8", "replace").decode()}
+        return pa.Table.from_pylist([rejected(error)], schema=schema)
 
 
 def _complete(stage: Stage[Any], result: pa.Table, rows: int, schema: pa.Schema) -> pa.Table:

@@ -80,8 +80,8 @@ class RayRunner:
             stream = stream.map_batches(
                 RayStage,
                 batch_size=1,
-                fn_constructor_args=(plan, planned.index, run, self.board),
-                compute=ActorPoolStrategy(min_size=planned.config.actors[0], max_size=planned.config.actors[1]),
+                fn_constructor_args=(plan, planned.index, run, self.board, _machines(planned)),
+                compute=_actors(planned),
                 max_task_retries=TASK_RETRIES,
                 **_resources(planned, share),
             )
@@ -120,8 +120,8 @@ class Board:
 class RayStage:
     """A stage worker as Ray Data calls it: a batch is one part number, and what became of it so far."""
 
-    def __init__(self, plan: Plan, index: int, run: RunDirectory, board: Any) -> None:
-        self.worker = StageWorker(plan, plan.steps[index], run)
+    def __init__(self, plan: Plan, index: int, run: RunDirectory, board: Any, machines: int) -> None:
+        self.worker = StageWorker(plan, plan.steps[index], run, machines)
         self.board = board
         self.unpinned: list[Outcome] = []
         self.pinned_at = 0.0
@@ -195,6 +195,21 @@ def _take(board: Any) -> list[Outcome]:
 def _forget(missing: dict[str, set[int]], part: int) -> None:
     for waiting in missing.values():
         waiting.discard(part)
+
+
+def _actors(planned: PlannedStep) -> ActorPoolStrategy:
+    least, most = planned.config.actors
+    threads = planned.stage.parts_at_once
+    return ActorPoolStrategy(
+        min_size=least, max_size=most,
+        max_concurrent_calls_per_actor=threads if threads > 1 else None, enable_true_multi_threading=threads > 1,
+    )
+
+
+def _machines(planned: PlannedStep) -> int:
+    """Return how many machines may come to share what the stage asks of others."""
+    nodes: int = sum(node["Alive"] for node in ray.nodes())
+    return max(1, min(nodes, planned.config.actors[1]))
 
 
 def _share(segment: Sequence[PlannedStep]) -> float:

@@ -47,11 +47,13 @@ class StageWorker:
         plan: the run's plan.
         planned: the step of it that is to be worked on.
         run: the run directory.
+        machines: how many machines work on this stage.
     """
 
-    def __init__(self, plan: Plan, planned: PlannedStep, run: RunDirectory) -> None:
+    def __init__(self, plan: Plan, planned: PlannedStep, run: RunDirectory, machines: int = 1) -> None:
         self.plan, self.planned, self.run = plan, planned, run
         self.failure = ""
+        planned.stage.machines = machines
         try:
             self._open()
         except FatalError as error:
@@ -65,7 +67,8 @@ class StageWorker:
         self.surveyed = ""
         if stage.surveys:
             stage.surveyed = self.run.storage.read_table(f"{self.planned.folder}/survey.arrow")
-            self.surveyed = self.run.storage.read_json(f"{self.planned.folder}/survey.json")["inputs"]
+            if stage.survey_is_input:
+                self.surveyed = self.run.storage.read_json(f"{self.planned.folder}/survey.json")["inputs"]
         stage.open()
         _limit_threads(self.planned.config.cpus)
 
@@ -82,6 +85,11 @@ class StageWorker:
             except Exception as error:
                 failure = f"part {part}: {type(error).__name__}: {error}"
         return Outcome(name, part, None, failure)
+
+    def close(self) -> None:
+        """Give back what the stage took."""
+        if not self.failure:
+            self.planned.stage.close()
 
 
 def _limit_threads(cpus: float) -> None:

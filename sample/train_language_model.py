@@ -18,24 +18,26 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from sample import HELD_OUT_SEEDS, TRAINING_SEED_START
 from sample.training.chats import stream_chats
-from sample.training.lm_batches import stream_batches
+from sample.training.lm_batches import NOTHING, Batch, stream_batches
 from sample.training.lm_metrics import measure_replies
 from sample.training.lm_model import make_language_model, make_tokenizer
 
-STEPS = 5_500
+STEPS = 9_000
 BATCH_TOKENS = 1_600
 LONGEST = 420
 PEAK_RATE = 3e-3
-WARMUP_STEPS = 60
-MEASURE_EVERY = 250
+WARMUP_STEPS = 100
+MEASURE_EVERY = 1_000
 HELD_OUT_BATCHES = 20
 FOLDER = Path(__file__).parent / "models" / "lm"
 
 
-def token_losses(model: LlamaForCausalLM, ids: Tensor) -> Tensor:
-    """Minus the log-likelihood of each token but the first: [chats, tokens - 1]. Padding stands right."""
-    logits = model(input_ids=ids[:, :-1], use_cache=False).logits
-    return functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
+def token_losses(model: LlamaForCausalLM, batch: Batch) -> Tensor:
+    """Minus the log-likelihood of each token but the first: [chats, tokens - 1]."""
+    embed = model.get_input_embeddings()
+    seconds = embed(batch.seconds.clamp(min=0)) * (batch.seconds != NOTHING).unsqueeze(-1)
+    logits = model(inputs_embeds=(embed(batch.ids) + seconds)[:, :-1], use_cache=False).logits
+    return functional.cross_entropy(logits.transpose(1, 2), batch.ids[:, 1:], reduction="none")
 
 
 class Trainer:
@@ -52,9 +54,9 @@ class Trainer:
         self._optimiser = torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.95))
         self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimiser, lambda step: rate_share(step, steps))
 
-    def step(self, ids: Tensor, weights: Tensor) -> float:
+    def step(self, batch: Batch) -> float:
         """One step of the optimiser; returns the mean loss of what the assistant says."""
-        losses, shares = token_losses(self.model, ids), weights[:, 1:]
+        losses, shares = token_losses(self.model, batch), batch.weights[:, 1:]
         self._optimiser.zero_grad()
         torch.autograd.backward((losses * shares).sum() / shares.sum())
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -70,12 +72,12 @@ def rate_share(step: int, steps: int) -> float:
 
 
 @torch.inference_mode()
-def measure_perplexity(model: LlamaForCausalLM, batches: list[tuple[Tensor, Tensor]]) -> float:
+def measure_perplexity(model: LlamaForCausalLM, batches: list[Batch]) -> float:
     """The perplexity of what the assistant says."""
     total, count = 0.0, 0
-    for ids, weights in batches:
-        said = weights[:, 1:] == 1
-        total += float(token_losses(model, ids)[said].sum())
+    for batch in batches:
+        said = batch.weights[:, 1:] == 1
+        total += float(token_losses(model, batch)[said].sum())
         count += int(said.sum())
     return math.exp(total / count)
 
@@ -115,8 +117,8 @@ def main() -> None:
     held_out_batches = list(islice(held_out, HELD_OUT_BATCHES))
     trainer = Trainer(make_language_model(tokenizer), options.steps)
     batches = stream_batches(chain(sample, chats), tokenizer, BATCH_TOKENS, LONGEST, random.Random("lm batches"))
-    for step, (ids, weights) in enumerate(islice(batches, options.steps), 1):
-        loss = trainer.step(ids, weights)
+    for step, batch in enumerate(islice(batches, options.steps), 1):
+        loss = trainer.step(batch)
         minutes = (time.monotonic() - started) / 60
         if step % 50 == 0:
             print(f"step {step}: loss {loss:.3f}, {trainer.tokens_seen:,} tokens, {minutes:.1f} min", flush=True)

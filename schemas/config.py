@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -88,28 +89,62 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
 
 
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def _resolve_source(value: str, info: ValidationInfo) -> str:
+    """A source is there, but for a dataset on the hub; a folder beside it makes its id a mistyped path."""
+    if info.data.get("kind") != "huggingface":
+        return _resolve_existing(value, info)
+    path = _folder(info) / value
+    if HUB_ID.fullmatch(value) and not path.exists() and not path.parent.exists():
+        return value
+    resolved = _resolve_existing(value, info)
+    if not Path(resolved).is_dir():
+        raise ValueError("must be a dataset's folder or hub id (org/name); a single file is a table")
+    return resolved
+
+
+SourcePath = Annotated[str, AfterValidator(_resolve_source)]
+"""A path or glob that must match something, or the hub id of a dataset."""
+
+
 class SourceConfig(Frozen):
     """Where the samples come from."""
 
-    kind: Literal["table", "coco", "llava"]
+    kind: Literal["table", "coco", "llava", "webdataset", "huggingface"]
     """``table``: csv, tsv, jsonl, json, parquet or arrow, by file name. ``coco``: COCO annotation files.
-    ``llava``: LLaVA's training JSON, or its captions-and-boxes JSON lines."""
-    path: Annotated[list[ExistingPath], BeforeValidator(_as_list)]
-    """A file, a list of files, or a glob."""
+    ``llava``: LLaVA's training JSON, or its captions-and-boxes JSON lines. ``webdataset``: tar files of samples.
+    ``huggingface``: a dataset's folder, or its id on the hub."""
+    path: Annotated[list[SourcePath], BeforeValidator(_as_list)]
+    """A file, a list of files, or a glob; for ``webdataset`` also a folder of tar files; for ``huggingface`` one
+    folder or hub id."""
     part_rows: int = Field(256, ge=1)
     """Samples in a part, the unit of work, commit and resume."""
     columns: dict[str, str | int] = {}
-    """Our name -> theirs, where they differ. Positions (0, 1 ...) for a csv or tsv without a header."""
+    """Our name -> theirs, where they differ; for ``table`` and ``huggingface``. Positions (0, 1 ...) for a csv or tsv
+    without a header."""
     images: ExistingPath | None = None
     """Folder the image names of ``coco`` and ``llava`` are relative to; by default the file's own folder."""
+    subset: str | None = None
+    """Subset (configuration) of a ``huggingface`` dataset; needed where it has several and no default."""
+    split: str | None = None
+    """Split of a ``huggingface`` dataset; by default its only one, or ``train``."""
     limit: int | None = Field(None, ge=1)
     """Take only the first so many samples."""
+
+    @field_validator("path")
+    @classmethod
+    def _one_dataset(cls, path: list[str], info: ValidationInfo) -> list[str]:
+        if info.data.get("kind") == "huggingface" and len(path) != 1:
+            raise ValueError("must be one folder or hub id")
+        return path
 
     @field_validator("columns")
     @classmethod
     def _name_source_columns(cls, columns: dict[str, str | int], info: ValidationInfo) -> dict[str, str | int]:
-        if columns and info.data.get("kind") != "table":
-            raise ValueError("only a table has columns to rename")
+        if columns and info.data.get("kind") not in ("table", "huggingface"):
+            raise ValueError("only table and huggingface have columns to rename")
         ours = [name for name in SOURCE.names if name != "extra"]
         for name in columns:
             if name not in ours:
@@ -118,10 +153,17 @@ class SourceConfig(Frozen):
 
     @field_validator("images")
     @classmethod
-    def _not_for_tables(cls, images: str | None, info: ValidationInfo) -> str | None:
-        if images is not None and info.data.get("kind") == "table":
-            raise ValueError("only for coco and llava: in a table the column image says where each image is")
+    def _names_pictures(cls, images: str | None, info: ValidationInfo) -> str | None:
+        if images is not None and info.data.get("kind") not in ("coco", "llava"):
+            raise ValueError("only for coco and llava: other samples say themselves where their image is")
         return images
+
+    @field_validator("subset", "split")
+    @classmethod
+    def _of_a_dataset(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is not None and info.data.get("kind") != "huggingface":
+            raise ValueError("only for huggingface")
+        return name
 
 
 class StageConfig(Frozen):

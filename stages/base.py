@@ -3,6 +3,7 @@ counts, times, isolates bad rows, casts and commits; a subclass only decides."""
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,20 +11,34 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import pyarrow as pa
 
-from schemas.columns import REJECTED
+from schemas.columns import DETAIL, REASON, REJECTED
 from schemas.config import StageConfig
-from schemas.errors import Reject
+from schemas.errors import Reject, ShowtellError
 from schemas.report import PartReport
 from schemas.storage import Storage
 
-__all__ = ["ANY", "Launch", "RunView", "Sink", "Stage", "Step", "rows_to_table"]
+__all__ = ["ANY", "ERROR", "Launch", "RunView", "Sink", "Stage", "Step", "rejected", "rows_to_table"]
 
 ConfigT = TypeVar("ConfigT", bound=StageConfig)
 
 ANY = pa.null()
 """Type of a consumed column that may have any type."""
 
+ERROR = "error"
+"""Reject reason of a row whose processing raised; the detail says what."""
+
 NO_COLUMNS = pa.schema([])
+
+
+class _PerThread(threading.local):
+    """Counts that each thread has for itself."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def __reduce__(self) -> tuple[type[_PerThread], tuple[()]]:
+        return _PerThread, ()
+
 
 
 class Step(ABC, Generic[ConfigT]):
@@ -38,8 +53,8 @@ class Step(ABC, Generic[ConfigT]):
         consumes_every: every column of this type is read too, whatever its name.
         reasons: every reject reason the step may give, with what it means.
         folder: set by the run before ``open``; a folder of the run directory that outlives part and process.
-        counts: numbers of the current part, added to its report (calls, tokens, usd ...).
         seed: the run's seed, set before ``open``.
+        machines: how many machines work on this step, set before ``open``.
         seeded: False where no result depends on the seed: a new seed then recomputes nothing.
         columns_setting: the setting whose text names columns (``keep``), for error messages.
     """
@@ -55,11 +70,17 @@ class Step(ABC, Generic[ConfigT]):
     columns_setting: str = ""
     folder: Storage
     seed: int = 0
+    machines: int = 1
 
     def __init__(self, config: ConfigT) -> None:
         """Keep the settings. Cheap, and the object can be pickled until ``open``."""
         self.config = config
-        self.counts: Counter[str] = Counter()
+        self._own = _PerThread()
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Numbers of the part this thread works on, added to its report (calls, tokens, usd ...)."""
+        return self._own.counts
 
     def model_files(self) -> Sequence[str]:
         """Return the models the results depend on: local paths (their content enters the fingerprint) or ids."""
@@ -72,6 +93,9 @@ class Step(ABC, Generic[ConfigT]):
     def open(self) -> None:
         """Load weights, make clients: once per actor. Raises FatalError with one clear line."""
 
+    def close(self) -> None:
+        """Give back what ``open`` took. Not called where the process ends anyway."""
+
 
 class Stage(Step[ConfigT]):
     """A step that adds columns to every part, row for row.
@@ -79,12 +103,16 @@ class Stage(Step[ConfigT]):
     Attributes:
         produces: the columns it adds.
         surveys: it must see its columns of every part before the first is processed (a barrier).
+        survey_is_input: what the survey finds decides the results; False where it only saves work.
         surveyed: what ``survey`` found, set before ``open``.
+        parts_at_once: parts an actor works on at once; above 1, that many threads call ``process``.
     """
 
     produces: pa.Schema = NO_COLUMNS
     surveys: bool = False
+    survey_is_input: bool = True
     surveyed: pa.Table
+    parts_at_once: int = 1
 
     @abstractmethod
     def process(self, batch: pa.Table) -> pa.Table:
@@ -158,10 +186,16 @@ class Sink(Step[ConfigT]):
         """
 
 
-def rows_to_table(rows: Sequence[Mapping[str, Any] | Reject], produces: pa.Schema) -> pa.Table:
-    """Build ``process``'s result from one outcome a row: the produced values, or the Reject."""
+def rejected(error: Exception) -> dict[str, str]:
+    """Return the columns that mark a row as rejected: by a Reject's reason, else by ``error``."""
+    if isinstance(error, Reject):
+        return {REASON: error.reason, DETAIL: error.detail}
+    detail = str(error) if isinstance(error, ShowtellError) else f"{type(error).__name__}: {error}"
+    return {REASON: ERROR, DETAIL: detail.encode("utf-8", "replace").decode()}
+
+
+def rows_to_table(rows: Sequence[Mapping[str, Any] | Exception], produces: pa.Schema) -> pa.Table:
+    """Build ``process``'s result from one outcome a row: the produced values, or what went wrong."""
     schema = pa.schema([*produces, *REJECTED])
-    values = [
-        {"_reason": row.reason, "_detail": row.detail} if isinstance(row, Reject) else row for row in rows
-    ]
+    values = [rejected(row) if isinstance(row, Exception) else row for row in rows]
     return pa.Table.from_pylist(values, schema=schema)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -83,9 +84,10 @@ class ClipScore(Stage[ClipScoreConfig]):
         return rows_to_table(outcomes, self.produces)
 
     def _score(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        from stages.images import decode, upright_rgb
+        from PIL import Image
 
-        images = self.scorer.embed_images(upright_rgb(decode(row["image_bytes"])) for row in rows)
+        # The download stage has made every image plain: upright, 8-bit RGB.
+        images = self.scorer.embed_images(Image.open(io.BytesIO(row["image_bytes"])).convert("RGB") for row in rows)
         pieces = [[self._pieces(caption) for caption in row["captions"]] for row in rows]
         unique = list(dict.fromkeys(piece for row in pieces for caption in row for piece in caption))
         vectors = dict(zip(unique, self.scorer.embed_texts(unique), strict=True))

@@ -2,84 +2,44 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 import pyarrow as pa
 from pydantic import Field
 
 from schemas.columns import SOURCE
-from schemas.config import SPEED, StageConfig
+from schemas.config import SPEED
 from schemas.errors import Reject
-from stages.base import Stage, rows_to_table
+from stages.base import Stage, rejected, rows_to_table
+from stages.decoding.settings import ImageSettings
+from stages.fetching.settings import FetchSettings
 
 if TYPE_CHECKING:
-    from stages.fetch import Fetched, Wanted
+    from stages.media import Media
 
 __all__ = ["Download", "DownloadConfig"]
 
 Row = Mapping[str, Any]
-Media = Literal["image", "audio"]
-MEDIA: tuple[Media, ...] = ("image", "audio")
+MEDIA: Final[tuple[Media, ...]] = ("image", "audio")
+
+VERDICT = pa.struct([("rule", pa.string()), ("allowed", pa.bool_()), ("source", pa.string())])
 
 
-class DownloadConfig(StageConfig):
-    """Settings of ``download``.
-
-    How patiently a URL is asked is not part of the fingerprint: it decides whether a picture comes, never
-    which one, and nobody wants to fetch a million again for a longer timeout.
-    """
+class DownloadConfig(ImageSettings, FetchSettings):
+    """Settings of ``download``."""
 
     batch_rows: Annotated[int, SPEED] = Field(256, ge=1)
-    """Rows fetched together; identical URLs among them are fetched once."""
-    concurrency: Annotated[int, SPEED] = Field(64, ge=1)
-    """URLs fetched at the same time by one actor."""
-    timeout_s: Annotated[float, SPEED] = Field(20.0, gt=0)
-    """Deadline of one URL in seconds: redirects, body, retries and the waits between them included."""
-    connect_timeout_s: Annotated[float, SPEED] = Field(5.0, gt=0)
-    """Deadline of one connection in seconds, name look-up and TLS handshake included."""
-    retries: Annotated[int, SPEED] = Field(2, ge=0)
-    """How often to ask again after a connection that breaks off or does not open, HTTP 429 or 5xx."""
-    user_agent: Annotated[str, SPEED] = ""
-    """What to send as User-Agent; empty: ``showtell/<version>`` and the contact."""
-    contact: Annotated[str, SPEED] = ""
-    """Where a server's owner can reach you: a web page or mail address, sent in the User-Agent."""
-    max_bytes: int = Field(20 * 2**20, ge=1)
-    """Largest image file, in bytes; counted while it arrives."""
-    max_audio_bytes: int = Field(50 * 2**20, ge=1)
-    """Largest recording, in bytes; counted while it arrives."""
-    max_redirects: int = Field(5, ge=0)
-    """Redirects followed for one URL."""
-    allow_hosts: list[str] = []
-    """Hosts, by name or address, that may have a private address; all others must be on the internet."""
-    respect_opt_out: bool = True
-    """Reject what X-Robots-Tag says not to use: noai, noimageai, noindex, noimageindex, noml, none."""
-    max_pixels: int = Field(89_000_000, ge=1, le=178_000_000)
-    """Largest image, in pixels; an image is not decoded before its size is known."""
-    image_size: int = Field(0, ge=0)
-    """Side to resize to, in pixels; 0 keeps every image at its size."""
-    resize_mode: Literal["no", "keep_ratio", "keep_ratio_largest", "center_crop", "border"] = "keep_ratio"
-    """As in img2dataset: ``keep_ratio`` sets the shorter side, ``keep_ratio_largest`` the longer one,
-    ``center_crop`` the shorter one and crops, ``border`` the longer one and pads with white."""
-    resize_only_if_bigger: bool = True
-    """Never enlarge."""
-    encode_format: Literal["jpg", "png", "webp"] = "jpg"
-    """Format of images that are resized or converted; all others stay byte for byte as fetched."""
-    encode_quality: int = Field(95, ge=1, le=100)
-    """Quality of jpg and webp; png is lossless."""
-
-    def agent(self) -> str:
-        """Return the User-Agent header."""
-        if self.user_agent:
-            return self.user_agent
-        try:
-            name = f"showtell/{version('showtell')}"
-        except PackageNotFoundError:  # run from a checkout that was never installed
-            name = "showtell"
-        return f"{name} (+{self.contact})" if self.contact else name
+    """Rows fetched together."""
+    parts_at_once: Annotated[int, SPEED] = Field(4, ge=1)
+    """Parts one actor works on at once, so that a slow host in one does not hold up the next."""
+    verify_sha256: str = ""
+    """The source's column with the SHA-256 (hex) each image file must have, such as PixMo's ``image_sha256``; another
+    file is rejected as ``hash_mismatch``. Empty: no check."""
 
 
 class Download(Stage[DownloadConfig]):
@@ -87,10 +47,13 @@ class Download(Stage[DownloadConfig]):
 
     ``sha256`` and ``audio_sha256`` are of the file as it came, in hex. ``width`` and ``height`` are of the
     image as kept, ``original_width`` and ``original_height`` as it came, all upright. ``phash`` is the
-    perceptual hash (imagehash) of the image as kept. Media that are not asked for are null.
+    perceptual hash (imagehash) of the image as kept. ``consent`` is what the hosts say about our use, rule by
+    rule, each with its source. Media that are not asked for are null; ``consent`` and ``http_status`` are also
+    there for rows that are rejected.
     """
 
     name = "download"
+    version = 2
     Config = DownloadConfig
     consumes = pa.schema([SOURCE.field(name) for name in ("image_url", "image", "audio_url", "audio")])
     produces = pa.schema(
@@ -104,119 +67,121 @@ class Download(Stage[DownloadConfig]):
             ("sha256", pa.string()),
             ("phash", pa.string()),
             ("http_status", pa.int16()),
+            ("consent", pa.list_(VERDICT)),
             ("audio_bytes", pa.large_binary()),
             ("audio_sha256", pa.string()),
+            ("audio_duration_s", pa.float64()),
+            ("audio_rate", pa.int32()),
+            ("audio_channels", pa.int16()),
+            ("audio_codec", pa.string()),
         ]
     )
     reasons: ClassVar[Mapping[str, str]] = {
         "nothing_to_fetch": "neither an image nor a recording is given",
         "file_missing": "the image or audio file cannot be read",
         "empty": "no bytes",
-        "too_large": "more bytes than allowed",
-        "timeout": "no complete answer before the deadline",
+        "too_large": "more bytes than allowed, as sent or decompressed",
+        "timeout": "no complete answer before the deadline, or one that came too slowly",
         "dns": "the host name does not resolve",
         "tls": "the server's certificate or TLS handshake is bad",
         "connection": "the connection was refused or broke off",
         "redirects": "too many redirects, or one that leads nowhere",
         "bad_url": "not an http or https address",
+        "bad_encoding": "a Content-Encoding that was not asked for and cannot be undone",
         "private_address": "the host is a private address that allow_hosts does not name",
-        "opted_out": "X-Robots-Tag asks not to be used or indexed",
+        "robots": "the host's robots.txt disallows it",
+        "opted_out": "X-Robots-Tag or TDMRep reserves it",
         "http_403": "HTTP 403: forbidden",
         "http_404": "HTTP 404: not found",
         "http_410": "HTTP 410: gone",
         "http_429": "HTTP 429: too many requests, even after waiting",
         "http_4xx": "another HTTP 4xx",
         "http_5xx": "HTTP 5xx: the server failed, even after trying again",
-        "not_an_image": "the bytes are no image in a supported format",
+        "hash_mismatch": "not the file that verify_sha256 expects",
+        "not_an_image": "the bytes are no image in an allowed format",
         "truncated_image": "the image ends before it is complete",
         "decode_error": "the image is broken",
         "decode_bomb": "the image would take far more memory than any picture needs",
+        "decode_crash": "the decoder crashed on it",
+        "decode_timeout": "decoding took longer than decode_timeout_s",
+        "decode_memory": "decoding took more memory than decode_memory_mb",
         "too_many_pixels": "more pixels than max_pixels",
+        "not_audio": "the bytes are no sound file",
+        "audio_broken": "the sound file is broken",
     }
+    surveys = True
+    survey_is_input = False
+
+    def __init__(self, config: DownloadConfig) -> None:
+        """Read the source's other columns too where one of them holds a hash to verify."""
+        super().__init__(config)
+        self.parts_at_once = config.parts_at_once
+        if config.verify_sha256:
+            self.consumes = self.consumes.append(SOURCE.field("extra"))
+
+    def survey(self, parts: Iterator[pa.Table]) -> pa.Table:
+        """Find the URLs that stand in several parts."""
+        from stages.fetching.repeats import find_repeats
+
+        return find_repeats(
+            [url for media in MEDIA for url in part[f"{media}_url"].to_pylist() if url] for part in parts
+        )
+
+    def open(self) -> None:
+        """Start the event loop that all parts share."""
+        from stages.decoding.sandbox import Decoders
+        from stages.fetching.client import Client
+        from stages.fetching.event_loop import EventLoop
+        from stages.fetching.repeats import Repeats
+        from stages.media import MediaLoader
+
+        async def start() -> tuple[Client, Decoders]:
+            return Client(self.config, self.folder.folder("consent"), self.machines), Decoders(self.config)
+
+        self.loop = EventLoop()
+        self.client, self.decoders = self.loop.run(start())
+        repeats = Repeats(self.surveyed, self.folder.folder("repeated"), self.client.hosts.machine)
+        most: dict[Media, int] = {"image": self.config.max_bytes, "audio": self.config.max_audio_bytes}
+        self.loader = MediaLoader(self.client, self.decoders, repeats, most)
+
+    def close(self) -> None:
+        """Close connections and decoders."""
+        self.loop.run(self.client.close())
+        self.loop.run(self.decoders.close())
+        self.loop.close()
 
     def process(self, batch: pa.Table) -> pa.Table:
-        """Fetch what the rows point to, all at once, then finish row by row."""
-        from stages.fetch import fetch_all
+        """Load the media of all rows at once."""
+        finished = self.loop.run(self._rows(batch.to_pylist(), self.counts))
+        return rows_to_table(finished, self.produces)
 
-        rows = batch.to_pylist()
-        asked = [self._wanted(row, media) for row in rows for media in MEDIA]
-        wanted = dict.fromkeys(one for one in asked if one is not None)
-        fetched = fetch_all(wanted, self.config, self.counts) if wanted else {}
-        return rows_to_table([self._finish(row, fetched) for row in rows], self.produces)
+    async def _rows(self, rows: list[Row], counts: Counter[str]) -> list[dict[str, Any] | Exception]:
+        work = (self._row(row, counts) for row in rows)
+        finished = await asyncio.gather(*work, return_exceptions=True)
+        for outcome in finished:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
+                raise outcome
+        return finished  # type: ignore[return-value]
 
-    def _limit(self, media: Media) -> int:
-        return self.config.max_bytes if media == "image" else self.config.max_audio_bytes
+    async def _row(self, row: Row, counts: Counter[str]) -> dict[str, Any]:
+        """Return what the row's media gave; or why not, with what the hosts said."""
+        image, audio = await asyncio.gather(
+            *(self.loader.load(media, row[f"{media}_url"], row[media], counts) for media in MEDIA)
+        )
+        status = image.status if image.status is not None else audio.status
+        consent = [asdict(verdict) for verdict in dict.fromkeys((*image.verdicts, *audio.verdicts))]
+        known = {"http_status": status, "consent": consent or None}
+        reject = image.reject or self._mismatch(row, image.values.get("sha256"))
+        if not reject and audio.reject:
+            reject = Reject(audio.reject.reason, f"audio: {audio.reject.detail}")
+        if not reject and not image.values and not audio.values:
+            reject = Reject("nothing_to_fetch")
+        return {**known, **rejected(reject)} if reject else {**known, **image.values, **audio.values}
 
-    def _wanted(self, row: Row, media: Media) -> Wanted | None:
-        """Return what must be fetched: nothing where the media came with the source."""
-        from stages.fetch import Wanted
-
-        url = row[f"{media}_url"]
-        return Wanted(url, self._limit(media)) if url and not _is_given(row[media]) else None
-
-    def _finish(self, row: Row, fetched: Mapping[Wanted, Fetched | Reject]) -> dict[str, Any] | Reject:
-        try:
-            values = {**self._image(row, fetched), **self._audio(row, fetched)}
-        except Reject as reject:
-            return reject
-        return values or Reject("nothing_to_fetch")
-
-    def _image(self, row: Row, fetched: Mapping[Wanted, Fetched | Reject]) -> dict[str, Any]:
-        from stages.images import finish
-
-        wanted = self._wanted(row, "image")
-        data = _outcome(fetched[wanted]).data if wanted else self._given(row, "image")
-        if data is None:
-            return {}
-        image = finish(data, self.config)
-        return {
-            "image_bytes": image.data,
-            "image_format": image.format,
-            "width": image.width,
-            "height": image.height,
-            "original_width": image.original_width,
-            "original_height": image.original_height,
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "phash": image.phash,
-            "http_status": _outcome(fetched[wanted]).status if wanted else None,
-        }
-
-    def _audio(self, row: Row, fetched: Mapping[Wanted, Fetched | Reject]) -> dict[str, Any]:
-        wanted = self._wanted(row, "audio")
-        try:
-            data = _outcome(fetched[wanted]).data if wanted else self._given(row, "audio")
-        except Reject as reject:
-            raise Reject(reject.reason, f"audio: {reject.detail}") from reject
-        return {} if data is None else {"audio_bytes": data, "audio_sha256": hashlib.sha256(data).hexdigest()}
-
-    def _given(self, row: Row, media: Media) -> bytes | None:
-        """Return media that came with the source, as bytes or as a file; None where there are none."""
-        if not _is_given(row[media]):
+    def _mismatch(self, row: Row, sha256: str | None) -> Reject | None:
+        if not self.config.verify_sha256 or sha256 is None:
             return None
-        data = row[media]["bytes"]
-        if data is None:
-            data = _read(Path(row[media]["path"]), self._limit(media))
-        if not data:
-            raise Reject("empty", row[media]["path"] or "")
-        if len(data) > self._limit(media):
-            raise Reject("too_large", f"{len(data)} bytes, {self._limit(media)} allowed")
-        return bytes(data)
-
-
-def _is_given(payload: Mapping[str, Any] | None) -> bool:
-    return payload is not None and (payload["bytes"] is not None or bool(payload["path"]))
-
-
-def _outcome(outcome: Fetched | Reject) -> Fetched:
-    if isinstance(outcome, Reject):
-        raise outcome
-    return outcome
-
-
-def _read(path: Path, max_bytes: int) -> bytes:
-    """Read a file, but no more than one byte over the limit of it."""
-    try:
-        with path.open("rb") as file:
-            return file.read(max_bytes + 1)
-    except OSError as error:
-        raise Reject("file_missing", f"{path}: {error.strerror}") from error
+        wanted = json.loads(row["extra"] or "{}").get(self.config.verify_sha256)
+        if wanted is None or str(wanted).lower() == sha256:
+            return None
+        return Reject("hash_mismatch", f"{sha256} instead of {wanted}")

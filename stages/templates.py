@@ -20,7 +20,7 @@ from stages.base import Stage, rows_to_table
 from stages.context import MARKUP, one_line
 from stages.wordings import BRIEF, COUNTING, POINTING, generator, is_countable, plural
 
-__all__ = ["Templates", "TemplatesConfig"]
+__all__ = ["Templates", "TemplatesConfig", "points_text"]
 
 Kind = Literal["brief", "counting", "pointing"]
 Point = tuple[float, float]
@@ -144,11 +144,19 @@ def _counting(label: str, number: int, rng: random.Random) -> Exchange:
 
 def _pointing(label: str, points: Sequence[Point], rng: random.Random) -> Exchange:
     question = rng.choice(POINTING).format(plural=plural(label))
+    return question, points_text(label if len(points) == 1 else plural(label), points)
+
+
+def points_text(name: str, points: Sequence[Point]) -> str:
+    """Return the answer that points at ``name``: PixMo's tag with the points in the order given, 0-100.
+
+    Args:
+        name: what is pointed at; free of quotes and angle brackets.
+    """
     if not points:
-        return question, "There are none."
+        return "There are none."
     if len(points) == 1:
-        (x, y), name = points[0], label
-        return question, f'<point x="{x:.1f}" y="{y:.1f}" alt="{name}">{name}</point>'
-    name = plural(label)
+        x, y = points[0]
+        return f'<point x="{x:.1f}" y="{y:.1f}" alt="{name}">{name}</point>'
     places = " ".join(f'x{place}="{x:.1f}" y{place}="{y:.1f}"' for place, (x, y) in enumerate(points, 1))
-    return question, f'<points {places} alt="{name}">{name}</points>'
+    return f'<points {places} alt="{name}">{name}</points>'

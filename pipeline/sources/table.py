@@ -11,11 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.sources import img2dataset
 from pipeline.sources.canonical import BAD_ROW, SourceRow, canonical, rename
 from schemas.config import SourceConfig
 from schemas.errors import ConfigError, Mistake, Reject, nearest
 
-__all__ = ["read", "read_json", "read_jsonl"]
+__all__ = ["check_columns", "read", "read_json", "read_jsonl", "read_parquet"]
 
 Row = Mapping[str, Any] | Reject
 
@@ -40,14 +41,21 @@ def _read_file(file: str, rows: Iterator[Row], config: SourceConfig) -> Iterator
                 yield SourceRow({}, row)
                 continue
             if is_first:
-                _check_columns(file, row, config)
+                check_columns(file, row, config)
                 is_first = False
-            yield canonical(rename(row, config.columns), folder)
+            yield canonical(_understood(row, file, config), folder)
     except (OSError, pa.ArrowException, ValueError, RecursionError, csv.Error) as error:
         raise ConfigError(file, [Mistake("source.path", file, f"cannot be read: {error}")]) from error
 
 
-def _check_columns(file: str, row: Mapping[str, Any], config: SourceConfig) -> None:
+def _understood(row: Mapping[str, Any], file: str, config: SourceConfig) -> dict[str, Any]:
+    """Return the row under our names: those the config gives, then those of img2dataset if it wrote the row."""
+    if not img2dataset.is_metadata(row):
+        return rename(row, config.columns)
+    return img2dataset.renamed(rename(img2dataset.media_beside(row, file), config.columns))
+
+
+def check_columns(file: str, row: Mapping[str, Any], config: SourceConfig) -> None:
     """A column the config names must be there: an empty dataset is a poor way to learn of a typing error."""
     mistakes = [
         Mistake(f"source.columns.{ours}", str(theirs), f"{file} has no such column{nearest(str(theirs), row)}")
@@ -116,7 +124,8 @@ def read_json(file: str, _config: SourceConfig) -> Iterator[Row]:
         yield row if isinstance(row, dict) else Reject(BAD_ROW, f"item {number} is not a JSON object")
 
 
-def _parquet(file: str, _config: SourceConfig) -> Iterator[Row]:
+def read_parquet(file: str, _config: SourceConfig | None = None) -> Iterator[Mapping[str, Any]]:
+    """Yield a parquet file's rows."""
     with pq.ParquetFile(file) as table:
         for batch in table.iter_batches(batch_size=256):
             yield from batch.to_pylist()
@@ -134,4 +143,6 @@ def _arrow(file: str, _config: SourceConfig) -> Iterator[Row]:
             yield from batch.to_pylist()
 
 
-READERS = {"csv": _csv, "tsv": _tsv, "jsonl": read_jsonl, "json": read_json, "parquet": _parquet, "arrow": _arrow}
+READERS = {
+    "csv": _csv, "tsv": _tsv, "jsonl": read_jsonl, "json": read_json, "parquet": read_parquet, "arrow": _arrow,
+}

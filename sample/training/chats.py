@@ -6,37 +6,47 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import pyarrow as pa
 
-from sample.grammar import BACKGROUND_NAMES
 from sample.scenes import KINDS, Scene, make_scene
+from sample.training.clip_model import PATCH_GRID
 from sample.training.contexts import Context, make_context
+from sample.training.patch_labels import name_patches
 from sample.training.supported import write_detail, write_reasoning, write_turns
 from sample.wording import captions, conversation, detail, reasoning
 from stages.templates import Templates, TemplatesConfig
 from stages.wordings import DETAIL
 
-__all__ = ["Chat", "stream_chats", "write_json"]
+__all__ = ["Chat", "Message", "stream_chats", "write_json"]
 
-Chat = list[dict[str, str]]
+
+class Message(TypedDict):
+    """One message. `patches` stand before its text: two words each, as `name_patches` gives them."""
+
+    role: str
+    content: str
+    patches: NotRequired[list[tuple[str, str]]]
+
+
+Chat = list[Message]
 
 SCENES_AT_ONCE = 200
 KIND_WEIGHTS = {"conversation": 3, "detail": 2, "reasoning": 2}
 
 
 def stream_chats(first_seed: int, rng: random.Random) -> Iterator[Chat]:
-    """Chats about the scenes from a seed on, without end: three in five ask for JSON, the others are plain."""
+    """Chats about the scenes from a seed on, without end: a third asks for JSON, the others are plain."""
     while True:
         scenes = [make_scene(seed) for seed in range(first_seed, first_seed + SCENES_AT_ONCE)]
         first_seed += SCENES_AT_ONCE
         for scene, templated in zip(scenes, _templated(scenes, rng), strict=True):
-            for chat in (_ask_for_json(scene, rng), _ask_for_json(scene, rng), _ask_for_json(scene, rng)):
-                if chat:
+            for _ in range(2):
+                if chat := _ask_for_json(scene, rng):
                     yield chat
-            yield _talk_by_captions(scene, rng)
-            yield _talk_by_words(scene, templated, rng)
+                yield _talk_by_captions(scene, rng)
+                yield _talk_by_patches(scene, templated, rng)
 
 
 def write_json(kind: str, context: Context, rng: random.Random) -> str | None:
@@ -66,27 +76,26 @@ def _talk_by_captions(scene: Scene, rng: random.Random) -> Chat:
     five = captions(scene)
     context = Context(scene, (rng.choice(five[:2]), *rng.sample(five[2:], rng.randint(0, 2))), False, None, True)
     told = "\n".join(context.captions)
-    turn = write_reasoning(context, rng) if rng.random() < 0.2 else None
-    turns = [turn] if turn else write_turns(context, rng)
-    return _chat(told, [(turn.question, turn.answer) for turn in turns])
+    turn = write_reasoning(context, rng) if rng.random() < 0.1 else None
+    turns = [turn] if turn else list(dict.fromkeys([*write_turns(context, rng), *write_turns(context, rng)]))
+    chat = _chat([(turn.question, turn.answer) for turn in turns])
+    chat[0]["content"] = f"{told}\n{chat[0]['content']}"
+    return chat
 
 
-def _talk_by_words(scene: Scene, templated: list[tuple[str, str]], rng: random.Random) -> Chat:
-    """Questions of the kinds a connector is trained on, about a picture given as one line a thing."""
-    things = rng.sample(scene.things, len(scene.things))
-    lines = [f"{thing.size} {thing.colour} {thing.kind} {_percent(thing.centre)}" for thing in things]
-    told = "\n".join([*lines, BACKGROUND_NAMES[scene.background]])
+def _talk_by_patches(scene: Scene, templated: list[tuple[str, str]], rng: random.Random) -> Chat:
+    """Questions of the kinds a connector is trained on, about a picture given as words for each patch."""
     choice = rng.random()
-    if choice < 0.5 and templated:
-        return _chat(told, rng.sample(templated, min(len(templated), 2)))
-    if choice < 0.7:
-        return _chat(told, [(rng.choice(DETAIL), detail(scene, rng))])
-    turns = [reasoning(scene, rng)] if choice < 0.8 else conversation(scene, rng)
-    return _chat(told, [(turn.question, turn.answer) for turn in turns])
-
-
-def _percent(point: tuple[float, float]) -> str:
-    return f"{100 * point[0]:.1f} {100 * point[1]:.1f}"
+    if choice < 0.6 and templated:
+        turns = rng.sample(templated, min(len(templated), 4))
+    elif choice < 0.7:
+        turns = [(rng.choice(DETAIL), detail(scene, rng))]
+    else:
+        told = [reasoning(scene, rng)] if choice < 0.75 else conversation(scene, rng)
+        turns = [(turn.question, turn.answer) for turn in told]
+    chat = _chat(turns)
+    chat[0]["patches"] = name_patches(scene, PATCH_GRID)
+    return chat
 
 
 def _templated(scenes: list[Scene], rng: random.Random) -> list[list[tuple[str, str]]]:
@@ -110,16 +119,13 @@ def _templated(scenes: list[Scene], rng: random.Random) -> list[list[tuple[str, 
     ]
 
 
-def _chat(told: str, turns: list[tuple[str, str]]) -> Chat:
-    """The first question follows what is told, as it follows a picture in a connector."""
-    messages = [message for question, answer in turns for message in (_user(question), _assistant(answer))]
-    messages[0] = _user(f"{told}\n{turns[0][0]}")
-    return messages
+def _chat(turns: list[tuple[str, str]]) -> Chat:
+    return [message for question, answer in turns for message in (_user(question), _assistant(answer))]
 
 
-def _user(content: str) -> dict[str, str]:
+def _user(content: str) -> Message:
     return {"role": "user", "content": content}
 
 
-def _assistant(content: str) -> dict[str, str]:
+def _assistant(content: str) -> Message:
     return {"role": "assistant", "content": content}

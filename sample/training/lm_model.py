@@ -9,7 +9,7 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTra
 
 __all__ = ["CONTEXT", "make_language_model", "make_tokenizer"]
 
-WIDTH, MLP_WIDTH, LAYERS, HEADS = 160, 432, 4, 5
+WIDTH, MLP_WIDTH, LAYERS, HEADS = 192, 512, 4, 6
 CONTEXT = 1024
 VOCABULARY = 1_600
 SPECIAL = {"bos": "<|begin|>", "eos": "<|end|>", "pad": "<|pad|>"}

@@ -1,4 +1,4 @@
-"""What each patch of a picture shows, for the auxiliary loss of the vision tower."""
+"""What each patch of a picture shows: for the vision tower's auxiliary loss, and in words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from sample.scenes import COLOURS, KINDS, Scene
 
-__all__ = ["LABEL_COLUMNS", "label_patches"]
+__all__ = ["LABEL_COLUMNS", "label_patches", "name_patches"]
 
 LABEL_COLUMNS = ("kind", "colour", "holds_middle", "to_middle_x", "to_middle_y")
 
@@ -31,3 +31,13 @@ def label_patches(scene: Scene, grid: int) -> np.ndarray:
         labels[..., 4][covered] = (y - np.broadcast_to(middles[:, None], (grid, grid)))[covered]
         labels[(*holds, 2)] = 1
     return labels.reshape(grid * grid, 5)
+
+
+def name_patches(scene: Scene, grid: int) -> list[tuple[str, str]]:
+    """Two words for each patch, row by row: what has its middle there (or "."), and the colour or background."""
+    place = scene.background.split()[0]
+    named = []
+    for kind, colour, holds_middle, _, _ in label_patches(scene, grid).tolist():
+        what = f" {KINDS[int(kind) - 1]}" if holds_middle else "."
+        named.append((what, f" {COLOURS[int(colour) - 1] if colour else place}"))
+    return named

@@ -151,7 +151,10 @@ WRONG_ELSEWHERE = {
         {"source": {"path": ["pairs.jsonl", "more.jsonl"]}},
         "source.path[1] = 'more.jsonl': no such file or folder: {folder}/more.jsonl",
     ),
-    "kind": ({"source": {"kind": "csv"}}, "source.kind = 'csv': Input should be 'table', 'coco' or 'llava'"),
+    "kind": (
+        {"source": {"kind": "csv"}},
+        "source.kind = 'csv': Input should be 'table', 'coco', 'llava', 'webdataset' or 'huggingface'",
+    ),
     "two types": (
         {"source": {"columns": {"captions": 1.5}}}, "source.columns.captions = 1.5: Input should be a valid string",
     ),

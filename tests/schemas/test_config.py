@@ -74,7 +74,7 @@ def test_settings_of_another_kind_of_source_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").touch()
     with pytest.raises(ValidationError, match="only for coco and llava"):
         source(tmp_path, "a.json", images=".")
-    with pytest.raises(ValidationError, match="only a table has columns"):
+    with pytest.raises(ValidationError, match="only table and huggingface have columns"):
         source(tmp_path, "a.json", kind="coco", columns={"captions": "TEXT"})
 
 

@@ -23,6 +23,7 @@ class Answer:
         reset: break the connection off instead of answering.
         lies: Content-Length to claim instead of the true one; 0 claims none and ends by closing.
         drip_s: seconds between two bytes of the body.
+        wait_s: seconds before the answer begins.
     """
 
     body: bytes = b""
@@ -31,16 +32,25 @@ class Answer:
     reset: bool = False
     lies: int | None = None
     drip_s: float = 0.0
+    wait_s: float = 0.0
 
 
 class Site:
-    """What the server says: the answers of a path one after another, the last for ever."""
+    """What the server says: the answers of a path one after another, the last for ever.
+
+    Attributes:
+        requests: how often each path was asked for.
+        agents: every User-Agent that came.
+        most_at_once: the most requests whose answers were waited for at a time.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.pages: dict[str, list[Answer]] = {}
         self.requests: Counter[str] = Counter()
         self.agents: set[str] = set()
+        self.at_once = 0
+        self.most_at_once = 0
 
     def add(self, path: str, *answers: Answer) -> str:
         """Set the answers of a path and return its URL."""
@@ -60,12 +70,19 @@ def serve() -> Iterator[Site]:
     """Run a server on a free port of 127.0.0.1."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     site = Site(f"http://127.0.0.1:{server.server_port}")
-    closing = threading.Event()
+    closing, counting = threading.Event(), threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             site.agents.add(self.headers["User-Agent"])
-            _send(self, site.next_answer(self.path), closing)
+            answer = site.next_answer(self.path)
+            with counting:
+                site.at_once += 1
+                site.most_at_once = max(site.most_at_once, site.at_once)
+            closing.wait(answer.wait_s)
+            with counting:
+                site.at_once -= 1
+            _send(self, answer, closing)
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""

@@ -1,0 +1,1 @@
+"""How ``download`` makes sound images of what came: in child processes that may crash, hang or balloon."""

@@ -1,0 +1,105 @@
+"""The process that decodes: one file at a time, within limits, and of no use to anyone who takes it over.
+
+    python -m stages.decoding.child SETTINGS_AS_JSON
+
+It ends with its parent, whatever ends that.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import json
+import os
+import resource
+import signal
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import cv2
+import numpy as np
+from PIL import AvifImagePlugin
+
+from schemas.errors import Reject
+from stages.decoding.images import finish
+from stages.decoding.protocol import ANSWER, IMAGE, QUESTION, READY
+from stages.decoding.settings import ImageSettings
+from stages.decoding.sound import probe
+
+__all__ = ["main"]
+
+PR_SET_PDEATHSIG: Final = 1
+"""From linux/prctl.h: the signal to get when the parent ends."""
+
+
+def main() -> None:
+    """Answer questions until there are no more."""
+    settings = ImageSettings.model_validate_json(sys.argv[1])
+    questions, answers = _own_streams()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
+    _end_with_parent()
+    _warm_up(settings)
+    _limit(settings)
+    answers.write(READY)
+    answers.flush()
+    while head := questions.read(QUESTION.size):
+        kind, length = QUESTION.unpack(head)
+        fields, body = _answer(kind, questions.read(length), settings)
+        told = json.dumps(fields).encode()
+        answers.write(ANSWER.pack(len(told), len(body)) + told + body)
+        answers.flush()
+        if fields.get("reason") == "decode_memory":
+            break  # what is left of the heap is not worth another file
+
+
+def _own_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Take standard input and output away from libraries that print."""
+    questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(null, stream)
+    return questions, answers
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this process when its parent goes, in the middle of a file too."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _warm_up(settings: ImageSettings) -> None:
+    """Use each library once, so that what it needs to run at all does not count as memory of a file."""
+    warnings.simplefilter("ignore")
+    cv2.setNumThreads(1)
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    sample = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
+    finish(sample, settings.model_copy(update={"image_size": 32, "resize_mode": "keep_ratio"}))
+
+
+def _limit(settings: ImageSettings) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        most = used + settings.decode_memory_mb * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def _answer(kind: bytes, data: bytes, settings: ImageSettings) -> tuple[dict[str, Any], bytes]:
+    try:
+        if kind != IMAGE:
+            return dataclasses.asdict(probe(data)), b""
+        image = finish(data, settings)
+    except Reject as reject:
+        return {"reason": reject.reason, "detail": reject.detail}, b""
+    except MemoryError:
+        return {"reason": "decode_memory", "detail": f"more than {settings.decode_memory_mb} MB"}, b""
+    except Exception as error:  # a decoder that fails in a way nobody foresaw costs one row
+        return {"reason": "decode_crash", "detail": f"{type(error).__name__}: {error}"}, b""
+    fields = {field.name: getattr(image, field.name) for field in dataclasses.fields(image) if field.name != "data"}
+    return fields, b"" if image.data is data else image.data
+
+
+if __name__ == "__main__":
+    main()

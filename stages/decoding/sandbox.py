@@ -1,0 +1,185 @@
+"""Decoding where it can hurt only itself: child processes with limits of time and memory.
+
+A decoder that crashes, hangs or takes all memory costs one file, and a new child takes the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from schemas.errors import FatalError, Reject
+from stages.decoding.finished import Finished, Sound
+from stages.decoding.protocol import ANSWER, IMAGE, QUESTION, READY, SOUND
+from stages.decoding.settings import ImageSettings
+
+__all__ = ["Decoders"]
+
+COMMAND: Final = (sys.executable, "-m", "stages.decoding.child")
+START_TIMEOUT_S: Final = 120.0
+"""A child that has not imported its libraries by now never will."""
+BUFFER_BYTES: Final = 2**20
+ENVIRONMENT: Final = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # glibc would hand the memory of each picture back and fault it in again for the next.
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
+}
+
+
+class Decoders:
+    """A pool of decoding processes, started as they are needed and used from one event loop.
+
+    Args:
+        settings: limits, sizes, and how many processes.
+        command: what to start in place of the real child; it gets the settings as JSON in its last argument.
+    """
+
+    def __init__(self, settings: ImageSettings, command: Sequence[str] = COMMAND) -> None:
+        self._settings = settings
+        self._command = (*command, settings.model_dump_json(include=set(ImageSettings.model_fields)))
+        self._free = asyncio.Semaphore(settings.decoders or os.cpu_count() or 1)
+        self._idle: list[_Child] = []
+        self._children: set[_Child] = set()
+
+    async def image(self, data: bytes) -> Finished:
+        """Decode, resize and encode an image as ``stages.decoding.images.finish`` does.
+
+        Raises:
+            Reject: its reasons, and ``decode_crash``, ``decode_timeout`` or ``decode_memory``.
+            FatalError: no child starts.
+        """
+        fields, body = await self._ask(IMAGE, data)
+        return Finished(data=body or data, **fields)
+
+    async def sound(self, data: bytes) -> Sound:
+        """Probe a recording as ``stages.decoding.sound.probe`` does.
+
+        Raises:
+            Reject: its reasons, and ``decode_crash``, ``decode_timeout`` or ``decode_memory``.
+            FatalError: no child starts.
+        """
+        fields, _ = await self._ask(SOUND, data)
+        return Sound(**fields)
+
+    async def close(self) -> None:
+        """End all children, also those at work."""
+        for child in tuple(self._children):
+            self._end(child)
+        self._idle.clear()
+
+    async def _ask(self, kind: bytes, data: bytes) -> tuple[dict[str, Any], bytes]:
+        async with self._free:
+            child = await self._take()
+            answered = False
+            try:
+                async with asyncio.timeout(self._settings.decode_timeout_s):
+                    fields, body = await child.ask(kind, data)
+                answered = True
+            except TimeoutError as error:
+                raise Reject("decode_timeout", f"no result after {self._settings.decode_timeout_s:g} s") from error
+            except OSError as error:
+                raise Reject("decode_crash", self._end(child)) from error
+            finally:
+                if not answered or fields.get("reason") == "decode_memory":
+                    self._end(child)
+                else:
+                    self._idle.append(child)
+        if "reason" in fields:
+            raise Reject(fields["reason"], fields["detail"])
+        return fields, body
+
+    async def _take(self) -> _Child:
+        """Return an idle child that lives, or a new one."""
+        while self._idle:
+            child = self._idle.pop()
+            if child.lives():
+                return child
+            self._end(child)
+        child = _Child(self._command)
+        self._children.add(child)
+        ready = False
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await child.wait_ready()
+            ready = True
+        except (TimeoutError, OSError) as error:
+            raise FatalError(
+                f"the decoding process does not start ({self._end(child)}); to see why, run: "
+                f"{' '.join(self._command[:-1])} '{self._command[-1]}'"
+            ) from error
+        finally:
+            if not ready:
+                self._end(child)
+        return child
+
+    def _end(self, child: _Child) -> str:
+        """End a child and say how it ended: by itself, or because of this."""
+        self._children.discard(child)
+        return child.end()
+
+
+class _Child:
+    """One process and the socket that is its standard input and output."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._socket, theirs = socket.socketpair()
+        self._socket.setblocking(False)
+        self._ending = ""
+        with theirs:
+            for end in (self._socket, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+            path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path)
+            self._process = subprocess.Popen(
+                command, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL,
+                env={**os.environ, **ENVIRONMENT, "PYTHONPATH": path},
+            )
+
+    async def wait_ready(self) -> None:
+        """Wait until the child has set its limits. Raises OSError if it ends instead."""
+        if await self._read(len(READY)) != READY:
+            raise ConnectionError("the child said something else")
+
+    async def ask(self, kind: bytes, data: bytes) -> tuple[dict[str, Any], bytes]:
+        """Return the answer's fields and bytes. Raises OSError if the child ends instead."""
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(self._socket, QUESTION.pack(kind, len(data)))
+        await loop.sock_sendall(self._socket, data)
+        told, body = ANSWER.unpack(await self._read(ANSWER.size))
+        return json.loads(await self._read(told)), await self._read(body)
+
+    async def _read(self, length: int) -> bytes:
+        loop = asyncio.get_running_loop()
+        buffer = bytearray(length)
+        rest = memoryview(buffer)
+        while rest:
+            count = await loop.sock_recv_into(self._socket, rest)
+            if count == 0:
+                raise ConnectionError("the child closed its output")
+            rest = rest[count:]
+        return bytes(buffer)
+
+    def lives(self) -> bool:
+        """Tell whether the process has not ended."""
+        return self._process.poll() is None
+
+    def end(self) -> str:
+        """End the process if it lives; say how it ended."""
+        if not self._ending:
+            self._socket.close()
+            self._process.kill()
+            self._ending = _told(self._process.wait())
+        return self._ending
+
+
+def _told(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
