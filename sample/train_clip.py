@@ -29,11 +29,11 @@ from sample.wording import captions
 
 SCENES = 19_000
 HELD_OUT = 1_000
-STEPS = 1_600
+STEPS = 5_000
 BATCH = 64
 PEAK_RATE = 1e-3
 WARMUP_STEPS = 100
-PATCH_WEIGHT = 0.5
+PATCH_WEIGHT = 1.0
 MEASURE_EVERY = 200
 FOLDER = Path(__file__).parent / "models" / "clip"
 

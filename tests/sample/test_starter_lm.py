@@ -13,7 +13,7 @@ from sample import HELD_OUT_SEEDS
 from sample.scenes import make_scene
 from sample.training.chats import stream_chats, write_json
 from sample.training.contexts import Context, make_context
-from sample.training.lm_batches import encode
+from sample.training.lm_batches import NOTHING, encode
 from sample.training.lm_metrics import find_statements, measure_replies
 from sample.wording import captions
 from stages.replies import REPLIES, Description
@@ -56,10 +56,14 @@ def test_system_messages_are_left_out(tokenizer: PreTrainedTokenizerFast) -> Non
 def test_training_ids_are_those_of_the_template(tokenizer: PreTrainedTokenizerFast) -> None:
     """Training encodes a chat as the template renders it, and weighs what the assistant says fully."""
     for chat in islice(stream_chats(UNSEEN[0], random.Random(1)), 60):
-        ids, weights = encode(chat, tokenizer)
+        encoded = encode(chat, tokenizer)
         rendered = tokenizer.apply_chat_template(chat, tokenize=False)
-        assert ids == tokenizer(rendered, add_special_tokens=False)["input_ids"]
-        said = [token for token, weight in zip(ids, weights, strict=True) if weight == 1]
+        patches = [second != NOTHING for second in encoded.seconds]
+        text = [token for token, is_patch in zip(encoded.ids, patches, strict=True) if not is_patch]
+        assert text == tokenizer(rendered, add_special_tokens=False)["input_ids"]
+        assert sum(patches) == len(chat[0].get("patches", ()))
+        assert not any(weight for weight, is_patch in zip(encoded.weights, patches, strict=True) if is_patch)
+        said = [token for token, weight in zip(encoded.ids, encoded.weights, strict=True) if weight == 1]
         answers = [message["content"] for message in chat if message["role"] == "assistant"]
         assert tokenizer.decode(said) == "".join(f"{answer}<|end|>" for answer in answers)
 
