@@ -36,7 +36,7 @@ class FetchSettings(StageConfig):
     """How often to ask again after a timeout, a connection that breaks off, HTTP 429 or 5xx."""
     retry_after_max_s: Annotated[float, SPEED] = Field(30.0, ge=0)
     """The longest ``Retry-After`` that is waited for; what must wait longer is rejected and can be retried later."""
-    user_agent: Annotated[str, SPEED] = ""
+    user_agent: Annotated[str, SPEED] = Field("", pattern=r"^$|^[A-Za-z]")
     """What to send as User-Agent; empty: ``showtell/<version>`` and the contact."""
     contact: Annotated[str, SPEED] = ""
     """Where a server's owner can reach you: a web page or mail address, sent in the User-Agent."""
