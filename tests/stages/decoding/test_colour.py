@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
 from pictures import DATA, encoded, needs_data, opened, psnr, rgb, scene, settings
+from PIL import Image, ImageCms
 
 from stages.decoding.images import finish
 
