@@ -84,10 +84,11 @@ class Converse(Stage[ConverseConfig]):
     def process(self, batch: pa.Table) -> pa.Table:
         """Return ``conversations``, one a kind whose reply was usable; a row with none is rejected."""
         rows = batch.to_pylist()
+        # Kind by kind: a local model answers requests in batches, and replies of one kind are about as long.
         jobs = [
             self._job(index, row, kind)
-            for index, row in enumerate(rows) if _has_content(row)
             for kind in dict.fromkeys(self.config.kinds)
+            for index, row in enumerate(rows) if _has_content(row)
         ]
         outcomes: list[list[dict[str, Any] | Reject]] = [[] for _ in rows]
         for job, outcome in zip(jobs, self._write(jobs), strict=True):
