@@ -62,6 +62,9 @@ class Silent:
     def sink(self, name: str) -> None:
         """Ignore."""
 
+    def sink_done(self, name: str) -> None:
+        """Ignore."""
+
 
 def write_config(folder: Path) -> Path:
     """Write the source and the config of the chain."""

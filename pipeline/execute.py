@@ -60,6 +60,9 @@ class Watcher(Protocol):
     def sink(self, name: str) -> None:
         """A sink begins."""
 
+    def sink_done(self, name: str) -> None:
+        """A sink has written all it writes."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -109,6 +112,7 @@ def execute(loaded: LoadedConfig, plan: Plan, runner: Runner, watcher: Watcher) 
             if isinstance(planned.step, Sink):
                 watcher.sink(planned.name)
                 sinks[planned.name] = _write_sink(planned, planned.step, view, runner)
+                watcher.sink_done(planned.name)
         return Result(view, given_up, sinks)
 
 

@@ -50,6 +50,10 @@ class Lines:
         """A sink begins."""
         self.console.print(f"{name}: writing", markup=False, highlight=False)
 
+    def sink_done(self, name: str) -> None:
+        """A sink has written all it writes."""
+        self.console.print(f"{name}: written", markup=False, highlight=False)
+
     def close(self) -> None:
         """Nothing to take down."""
 
@@ -86,6 +90,10 @@ class Bars:
     def sink(self, name: str) -> None:
         """A sink begins."""
         self.tasks[name] = self.bars.add_task(name, total=None, kept="writing")
+
+    def sink_done(self, name: str) -> None:
+        """A sink has written all it writes."""
+        self.bars.update(self.tasks[name], total=1, completed=1, kept="written")
 
     def close(self) -> None:
         """Leave the bars as they are and stop drawing."""

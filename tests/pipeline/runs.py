@@ -38,6 +38,9 @@ class Quiet:
     def sink(self, name: str) -> None:
         """Nothing to show."""
 
+    def sink_done(self, name: str) -> None:
+        """Nothing to show."""
+
 
 def write_source(folder: Path, captions: Sequence[str]) -> Path:
     """Write a source of one caption a sample."""

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import io
+import re
+
+from rich.console import Console
+
+from pipeline.progress import Bars, Lines, watcher_for
+from pipeline.worker import Outcome
+from schemas.report import PartReport
+
+
+def run_shown(terminal: bool) -> str:
+    """Show a run of two parts, one of which is given up, and of a sink; return what is left on the screen."""
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=terminal, width=100, color_system=None)
+    watcher = watcher_for(console)
+    assert isinstance(watcher, Bars if terminal else Lines)
+    watcher.begin(["download"], 2)
+    watcher.done(Outcome("download", 0, PartReport(rows=8, entered=8, kept=5)))
+    watcher.done(Outcome("download", 1, None, "part 1: [red] OSError: disk full"))
+    watcher.sink("shards")
+    watcher.sink_done("shards")
+    watcher.close()
+    return screen.getvalue()
+
+
+def test_lines_for_logs() -> None:
+    """Without a terminal there is one plain line for what happened, with no control characters."""
+    assert run_shown(terminal=False).splitlines() == [
+        "download: gave up part 1: [red] OSError: disk full",
+        "download: 2/2 parts, kept 5 of 8 rows",
+        "shards: writing",
+        "shards: written",
+    ]
+
+
+def test_bars_on_a_terminal() -> None:
+    """On a terminal each stage and sink has a bar that ends full, and what was given up stays above."""
+    screen = run_shown(terminal=True)
+    assert "gave up part 1: [red] OSError: disk full" in screen
+    final = screen.split("\x1b[2K")[-2:]
+    assert re.search(r"download .*2/2 kept 5 of 8", "".join(final))
+    assert re.search(r"shards .*1/1 written", "".join(final))
