@@ -26,6 +26,7 @@ import numpy as np
 import ray
 from ray.data import ActorPoolStrategy, DataContext
 
+from pipeline.board import Board
 from pipeline.plan import Plan, PlannedStep
 from pipeline.run_dir import RunDirectory
 from pipeline.worker import Outcome, StageWorker
@@ -101,22 +102,6 @@ class RayRunner:
         ray.shutdown()
 
 
-class Board:
-    """Where actors pin up outcomes for the driver to see before their part is through; a Ray actor."""
-
-    def __init__(self) -> None:
-        self.pinned: list[Outcome] = []
-
-    def pin(self, outcomes: list[Outcome]) -> None:
-        """Add outcomes."""
-        self.pinned += outcomes
-
-    def take(self) -> list[Outcome]:
-        """Return the outcomes pinned since the last call."""
-        taken, self.pinned = self.pinned, []
-        return taken
-
-
 class RayStage:
     """A stage worker as Ray Data calls it: a batch is one part number, and what became of it so far."""
 
@@ -139,7 +124,7 @@ class RayStage:
         """Show outcomes as they come, but not with a message each: fast stages finish hundreds of parts a second."""
         self.unpinned.append(outcome)
         if time.monotonic() - self.pinned_at > POLL_S:
-            self.board.pin.remote(self.unpinned)
+            self.board.pin.remote(pickle.dumps(self.unpinned))
             self.unpinned, self.pinned_at = [], time.monotonic()
 
 
@@ -187,7 +172,7 @@ def _drain(through: queue.SimpleQueue[Outcome]) -> Iterator[Outcome]:
 
 def _take(board: Any) -> list[Outcome]:
     try:
-        return ray.get(board.take.remote())  # type: ignore[no-any-return]
+        return [outcome for packed in ray.get(board.take.remote()) for outcome in pickle.loads(packed)]
     except ray.exceptions.RayError as error:
         raise FatalError(f"Ray stopped: {str(error).strip().splitlines()[0]}") from error
 

@@ -43,7 +43,7 @@ def token_losses(model: LlamaForCausalLM, batch: Batch) -> Tensor:
 class Trainer:
     """The model, its optimiser, and how much it has seen."""
 
-    def __init__(self, model: LlamaForCausalLM, steps: int, peak_rate: float) -> None:
+    def __init__(self, model: LlamaForCausalLM, steps: int) -> None:
         self.model = model
         self.tokens_seen = 0
         weights = list(model.parameters())
@@ -51,7 +51,7 @@ class Trainer:
             {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": 0.1},
             {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
         ]
-        self._optimiser = torch.optim.AdamW(groups, lr=peak_rate, betas=(0.9, 0.95))
+        self._optimiser = torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.95))
         self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimiser, lambda step: rate_share(step, steps))
 
     def step(self, batch: Batch) -> float:
@@ -104,7 +104,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--out", type=Path, default=FOLDER)
-    parser.add_argument("--onward", type=Path, help="a trained folder to go on from, at a third of the rate")
     options = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
@@ -116,12 +115,7 @@ def main() -> None:
     unseen = stream_chats(HELD_OUT_SEEDS.start, random.Random("lm held out"))
     held_out = stream_batches(unseen, tokenizer, BATCH_TOKENS, LONGEST, random.Random(0))
     held_out_batches = list(islice(held_out, HELD_OUT_BATCHES))
-    if options.onward:
-        model = LlamaForCausalLM.from_pretrained(options.onward, dtype=torch.float32)
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(options.onward)
-        trainer = Trainer(model.train(), options.steps, PEAK_RATE / 3)
-    else:
-        trainer = Trainer(make_language_model(tokenizer), options.steps, PEAK_RATE)
+    trainer = Trainer(make_language_model(tokenizer), options.steps)
     batches = stream_batches(chain(sample, chats), tokenizer, BATCH_TOKENS, LONGEST, random.Random("lm batches"))
     for step, batch in enumerate(islice(batches, options.steps), 1):
         loss = trainer.step(batch)

@@ -20,7 +20,7 @@ from stages.base import Stage, rows_to_table
 from stages.context import MARKUP, one_line
 from stages.wordings import BRIEF, COUNTING, POINTING, generator, is_countable, plural
 
-__all__ = ["Templates", "TemplatesConfig", "counting_exchange", "points_text"]
+__all__ = ["Templates", "TemplatesConfig", "points_text"]
 
 Kind = Literal["brief", "counting", "pointing"]
 Point = tuple[float, float]
@@ -86,7 +86,7 @@ class Templates(Stage[TemplatesConfig]):
         points = _points_by_label(row["boxes"])
         asked = self._labels(kind, points, captions, rng)
         if kind == "counting":
-            return [counting_exchange(label, len(points.get(label, ())), rng) for label in asked]
+            return [_counting(label, len(points.get(label, ())), rng) for label in asked]
         return [_pointing(label, points.get(label, []), rng) for label in asked]
 
     def _labels(
@@ -136,8 +136,7 @@ def _absent(labels: Sequence[str], mentions: Sequence[str]) -> list[str]:
     return [name for name, form in forms.items() if not re.search(form, said)]
 
 
-def counting_exchange(label: str, number: int, rng: random.Random) -> Exchange:
-    """Return a question for the number of things with a label, and its answer."""
+def _counting(label: str, number: int, rng: random.Random) -> Exchange:
     question = rng.choice(COUNTING).format(plural=plural(label))
     answer = f"There is 1 {label}." if number == 1 else f"There are {number} {plural(label)}."
     return question, answer

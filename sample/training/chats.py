@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, NotRequired, TypedDict
@@ -17,7 +16,7 @@ from sample.training.contexts import Context, make_context
 from sample.training.patch_labels import name_patches
 from sample.training.supported import write_detail, write_reasoning, write_turns
 from sample.wording import captions, conversation, detail, reasoning
-from stages.templates import Templates, TemplatesConfig, counting_exchange
+from stages.templates import Templates, TemplatesConfig
 from stages.wordings import DETAIL
 
 __all__ = ["Chat", "Message", "stream_chats", "write_json"]
@@ -87,9 +86,7 @@ def _talk_by_captions(scene: Scene, rng: random.Random) -> Chat:
 def _talk_by_patches(scene: Scene, templated: list[tuple[str, str]], rng: random.Random) -> Chat:
     """Questions of the kinds a connector is trained on, about a picture given as words for each patch."""
     choice = rng.random()
-    if choice < 0.4:
-        turns = _count_things(scene, rng)
-    elif choice < 0.6 and templated:
+    if choice < 0.6 and templated:
         turns = rng.sample(templated, min(len(templated), 4))
     elif choice < 0.7:
         turns = [(rng.choice(DETAIL), detail(scene, rng))]
@@ -99,15 +96,6 @@ def _talk_by_patches(scene: Scene, templated: list[tuple[str, str]], rng: random
     chat = _chat(turns)
     chat[0]["patches"] = name_patches(scene, PATCH_GRID)
     return chat
-
-
-def _count_things(scene: Scene, rng: random.Random) -> list[tuple[str, str]]:
-    """How many there are of some kinds, as many absent as present: a chat of little else, since counting comes late."""
-    numbers = Counter(thing.kind for thing in scene.things)
-    absent = [kind for kind in KINDS if kind not in numbers]
-    asked = [*numbers, *rng.sample(absent, len(numbers))]
-    rng.shuffle(asked)
-    return [counting_exchange(kind, numbers[kind], rng) for kind in asked]
 
 
 def _templated(scenes: list[Scene], rng: random.Random) -> list[list[tuple[str, str]]]:
