@@ -76,7 +76,7 @@ def run_img2dataset(address: str, folder: Path, images: int, size: int) -> Round
         str(Path(sys.executable).parent / "img2dataset"), "--url_list", str(urls), "--input_format", "parquet",
         "--url_col", "image_url", "--caption_col", "captions", "--output_format", "webdataset",
         "--output_folder", str(out), "--image_size", str(size), "--resize_mode", "keep_ratio",
-        "--resize_only_if_big", "True", "--encode_quality", str(QUALITY), "--processes_count", str(CORES),
+        "--resize_only_if_bigger", "True", "--encode_quality", str(QUALITY), "--processes_count", str(CORES),
         "--thread_count", "64", "--number_sample_per_shard", str(images // (2 * CORES)), "--compute_hash", "sha256",
     ]  # fmt: skip
     cost = measure(command, QUIET, folder / "img2dataset.log")

@@ -26,7 +26,7 @@ class Cost:
 
 
 def measure(command: Sequence[str], environment: dict[str, str], log: Path) -> Cost:
-    """Run a command; raises CalledProcessError if it fails.
+    """Run a command; if it fails, print the end of its log and raise CalledProcessError.
 
     Processes are found by a mark in their environment, which children inherit, so that daemons count too. What a
     process used since it was last seen, up to a quarter of a second, is missed.
@@ -61,6 +61,9 @@ def measure(command: Sequence[str], environment: dict[str, str], log: Path) -> C
             environment = {**os.environ, **environment, name: value}
             subprocess.run(command, check=True, stdout=output, stderr=subprocess.STDOUT, env=environment)
         wall = time.perf_counter() - started
+    except subprocess.CalledProcessError:
+        print(log.read_text(errors="replace")[-2000:], flush=True)
+        raise
     finally:
         over.set()
         watcher.join()
