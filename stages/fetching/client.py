@@ -107,7 +107,7 @@ class Client:
         self.settings = settings
         self.gate = Gate(settings.allow_hosts)
         self.hosts = Hosts(settings, machines)
-        self.consent = Consent(settings, cache, self._ask_small)
+        self.consent = Consent(settings, cache, self.hosts.machine, self._ask_small)
         self.in_flight = asyncio.Semaphore(settings.max_in_flight)
         self.session = aiohttp.ClientSession(
             # Semaphores are the only queues: a wait for aiohttp's pool would count against a URL's deadline.
