@@ -2,8 +2,8 @@
 
     python -m bench.photo_server FOLDER PORT_FILE
 
-`/<anything>/<number>.jpg` is the photograph of that number, counted round; anything else is a 404. `/stats` tells when
-the first and the last photograph were asked for.
+`/<anything>/<number>.jpg` is the photograph of that number, counted round; `/drip/<number>.jpg` is the same, one byte
+every two seconds; anything else is a 404. `/stats` tells when the first and the last photograph were asked for.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import json
 import sys
 import time
 from pathlib import Path
+
+DRIP_S = 2.0
 
 
 class Photographs(asyncio.Protocol):
@@ -33,7 +35,18 @@ class Photographs(asyncio.Protocol):
             head, self.received = self.received.split(b"\r\n\r\n", 1)
             path = head.split(b" ", 2)[1].decode()
             assert isinstance(self.transport, asyncio.Transport)
-            self.transport.writelines(self._answer(path))
+            answer = self._answer(path)
+            if path.startswith("/drip/"):
+                self.transport.write(answer.pop(0))
+                self._drip(self.transport, answer[0])
+            else:
+                self.transport.writelines(answer)
+
+    def _drip(self, transport: asyncio.Transport, body: bytes) -> None:
+        """Send the first byte, and the others later, as long as somebody listens."""
+        if body and not transport.is_closing():
+            transport.write(body[:1])
+            asyncio.get_running_loop().call_later(DRIP_S, self._drip, transport, body[1:])
 
     def _answer(self, path: str) -> list[bytes]:
         name = path.rsplit("/", 1)[-1]

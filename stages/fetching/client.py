@@ -107,7 +107,7 @@ class Client:
         self.settings = settings
         self.gate = Gate(settings.allow_hosts)
         self.hosts = Hosts(settings, machines)
-        self.consent = Consent(settings, cache, self._ask_small)
+        self.consent = Consent(settings, cache, self.hosts.machine, self._ask_small)
         self.in_flight = asyncio.Semaphore(settings.max_in_flight)
         self.session = aiohttp.ClientSession(
             # Semaphores are the only queues: a wait for aiohttp's pool would count against a URL's deadline.
@@ -251,19 +251,20 @@ class Client:
         """Yield what arrives; raises Reject once it arrives too slowly."""
         clock, window_s = asyncio.get_running_loop().time, self.settings.slow_after_s
         fewest = self.settings.min_bytes_per_s * window_s
-        window_ends, arrived = clock() + window_s, 0
+        content = response.content
+        window_ends, before = clock() + window_s, 0
         while True:
             try:
                 async with asyncio.timeout_at(window_ends if fewest else None):
-                    chunk = await response.content.readany()
+                    chunk = await content.readany()
             except TimeoutError:
-                if arrived < fewest:
+                arrived = content.total_bytes - before  # and not what was read: the loop may have been busy
+                if arrived < fewest and not content.is_eof():
                     raise Reject("timeout", f"{arrived} bytes in {window_s:g} s, {fewest:g} wanted") from None
-                window_ends, arrived = clock() + window_s, 0
+                window_ends, before = clock() + window_s, content.total_bytes
                 continue
             if not chunk:
                 return
-            arrived += len(chunk)
             yield chunk
 
 

@@ -11,6 +11,7 @@ from yarl import URL
 from schemas.errors import Reject
 from schemas.storage import Storage
 from stages.fetching import robots_txt, tdmrep, x_robots_tag
+from stages.fetching.machine import MachineLimits
 from stages.fetching.robots_txt import RobotsTxt
 from stages.fetching.settings import FetchSettings
 from stages.fetching.site_files import Answer, Ask, SiteFiles
@@ -30,15 +31,16 @@ class Consent:
     Args:
         settings: which rules to respect, and our agent's name.
         cache: a folder of the run directory, for the sites' files of rules.
+        machine: lets one process at a time ask a site for them.
         ask: fetches such a file: redirects followed, the text cut at the most bytes given, its address checked.
     """
 
-    def __init__(self, settings: FetchSettings, cache: Storage, ask: Ask) -> None:
+    def __init__(self, settings: FetchSettings, cache: Storage, machine: MachineLimits, ask: Ask) -> None:
         self.settings = settings
         self.product = settings.product
         read_robots = partial(RobotsTxt.parse, product=self.product)
-        self.robots = SiteFiles(robots_txt.PATH, robots_txt.MAX_BYTES, read_robots, cache, ask)
-        self.tdmrep = SiteFiles(tdmrep.PATH, tdmrep.MAX_BYTES, TdmRep.parse, cache, ask)
+        self.robots = SiteFiles(robots_txt.PATH, robots_txt.MAX_BYTES, read_robots, cache, machine, ask)
+        self.tdmrep = SiteFiles(tdmrep.PATH, tdmrep.MAX_BYTES, TdmRep.parse, cache, machine, ask)
 
     async def of_url(self, url: URL) -> list[Verdict]:
         """Return what the site's files say, to be heard before the URL is asked.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import hashlib
 import os
+import random
 import struct
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Literal
 
 from schemas.errors import FatalError
 
@@ -18,6 +22,8 @@ __all__ = ["MachineLimits"]
 NAMES: Final = 1 << 14
 """Hosts share so many files: two that share one share their limits, which is stricter, never laxer."""
 TIME: Final = struct.Struct("<d")
+LOOK_AGAIN_S: Final = 0.05
+"""How often a lock that another process holds is looked for."""
 
 
 class MachineLimits:
@@ -39,14 +45,20 @@ class MachineLimits:
     def take_slot(self, host: str, slots: int) -> IO[bytes] | None:
         """Return a file whose closing gives the connection slot back; None while all are taken."""
         for slot in range(slots):
-            file = self._open(host, f".{slot}")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.close()
-            else:
+            if file := self._locked(host, f".{slot}"):
                 return file
         return None
+
+    @asynccontextmanager
+    async def alone(self, what: Literal["url", "site"], name: str) -> AsyncIterator[None]:
+        """Wait until no other process of this machine is in a block of the same ``what`` and name.
+
+        Who is alone with a URL may go on to be alone with a site, and then take a slot, but not the other way round.
+        """
+        while (file := self._locked(name, f".{what}")) is None:
+            await asyncio.sleep(LOOK_AGAIN_S * random.uniform(0.5, 1.5))
+        with file:
+            yield
 
     def take_token(self, host: str, per_s: float, burst: float) -> float:
         """Take a token and return the seconds to wait before it may be used.
@@ -72,6 +84,16 @@ class MachineLimits:
             fcntl.flock(file, fcntl.LOCK_EX)
             now = time.time()
             _write(file, max(_read(file, now + self.longest_wait_s), now + seconds + max(0.0, burst - 1) * interval_s))
+
+    def _locked(self, name: str, kind: str) -> IO[bytes] | None:
+        """Return a file that is locked until it is closed; None while somebody else has it."""
+        file = self._open(name, kind)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return None
+        return file
 
     def _open(self, host: str, kind: str) -> IO[bytes]:
         name = int.from_bytes(hashlib.sha256(host.encode()).digest()[:4], "big") % NAMES

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import random
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +18,6 @@ from stages.fetching.machine import MachineLimits
 
 __all__ = ["Kept", "Repeats", "find_repeats"]
 
-LOOK_AGAIN_S: Final = 0.05
 Keys = NDArray[np.uint64]
 
 
@@ -68,14 +64,9 @@ class Repeats:
         place = int(np.searchsorted(self.keys, np.uint64(key)))
         return place < len(self.keys) and int(self.keys[place]) == key
 
-    @asynccontextmanager
-    async def alone(self, url: str) -> AsyncIterator[None]:
+    def alone(self, url: str) -> AbstractAsyncContextManager[None]:
         """Wait until no other process of this machine fetches the URL."""
-        name = f"url {url}"
-        while (slot := self.machine.take_slot(name, 1)) is None:
-            await asyncio.sleep(LOOK_AGAIN_S * random.uniform(0.5, 1.5))
-        with slot:
-            yield
+        return self.machine.alone("url", url)
 
     def read(self, url: str) -> Kept | None:
         """Return the kept body; None if it was not fetched yet."""

@@ -30,7 +30,7 @@ class FetchSettings(StageConfig):
     """Deadline of one connection in seconds, name look-up and TLS handshake included."""
     min_bytes_per_s: Annotated[int, SPEED] = Field(512, ge=0)
     """A body that arrives slower than this over ``slow_after_s`` is given up as ``timeout``; 0: no such limit."""
-    slow_after_s: Annotated[float, SPEED] = Field(3.0, gt=0)
+    slow_after_s: Annotated[float, SPEED] = Field(2.0, gt=0)
     """Seconds over which ``min_bytes_per_s`` is measured."""
     retries: Annotated[int, SPEED] = Field(2, ge=0)
     """How often to ask again after a timeout, a connection that breaks off, HTTP 429 or 5xx."""

@@ -15,6 +15,7 @@ from yarl import URL
 
 from schemas.errors import Reject
 from schemas.storage import Storage
+from stages.fetching.machine import MachineLimits
 
 __all__ = ["Answer", "Ask", "SiteFiles"]
 
@@ -72,26 +73,29 @@ class _Known(Generic[RulesT]):
 class SiteFiles(Generic[RulesT]):
     """One file of rules of every site; a site is an origin: scheme, host and port.
 
-    Who asks at the same time waits for the same request. Answers are kept in ``cache``, so that other processes and
-    a continued run need not ask; failures are kept in memory only.
+    Who asks at the same time waits for the same request, in other processes of the machine too. Answers are kept in
+    ``cache``, so that other processes and a continued run need not ask; failures are kept in memory only, so that
+    each process makes its own.
 
     Args:
         path: where sites keep the file.
         max_bytes: how much of it is read.
         parse: makes rules of the file's URL and the answer; never raises.
         cache: a folder of the run directory.
+        machine: lets one process at a time ask a site.
         ask: fetches the file.
         passing_s: how long a failure is remembered, in seconds.
     """
 
     def __init__(
-        self, path: str, max_bytes: int, parse: Callable[[str, Answer], RulesT], cache: Storage, ask: Ask,
-        passing_s: float = PASSING_S,
+        self, path: str, max_bytes: int, parse: Callable[[str, Answer], RulesT], cache: Storage,
+        machine: MachineLimits, ask: Ask, passing_s: float = PASSING_S,
     ) -> None:
         self.path = path
         self.max_bytes = max_bytes
         self.parse = parse
         self.cache = cache
+        self.machine = machine
         self.ask = ask
         self.passing_s = passing_s
         self.known: OrderedDict[URL, _Known[RulesT]] = OrderedDict()
@@ -131,9 +135,16 @@ class SiteFiles(Generic[RulesT]):
     async def _find(self, file_url: URL) -> tuple[RulesT | Reject, float]:
         """Return the rules, or why there are none, and the time until which that holds."""
         stored = await asyncio.to_thread(self._stored, file_url)
-        if stored is not None:
-            answer, until = stored
-            return self.parse(str(file_url), answer), until
+        if stored is None:
+            async with self.machine.alone("site", str(file_url)):
+                stored = await asyncio.to_thread(self._stored, file_url)  # another process may have asked meanwhile
+                if stored is None:
+                    return await self._fresh(file_url)
+        answer, until = stored
+        return self.parse(str(file_url), answer), until
+
+    async def _fresh(self, file_url: URL) -> tuple[RulesT | Reject, float]:
+        """Ask the site, and keep what does not pass."""
         try:
             answer = await self.ask(file_url, self.max_bytes)
         except Reject as reject:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -40,6 +40,7 @@ class Site:
 
     Attributes:
         requests: how often each path was asked for.
+        answered: how often each path's answer was sent to its end.
         agents: every User-Agent that came.
         most_at_once: the most requests whose answers were waited for at a time.
     """
@@ -48,6 +49,7 @@ class Site:
         self.url = url
         self.pages: dict[str, list[Answer]] = {}
         self.requests: Counter[str] = Counter()
+        self.answered: Counter[str] = Counter()
         self.agents: set[str] = set()
         self.at_once = 0
         self.most_at_once = 0
@@ -82,7 +84,9 @@ def serve() -> Iterator[Site]:
             closing.wait(answer.wait_s)
             with counting:
                 site.at_once -= 1
-            _send(self, answer, closing)
+            with suppress(ConnectionError):  # the client may hang up: some answers are made for that
+                _send(self, answer, closing)
+                site.answered[self.path] += 1
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""

@@ -78,6 +78,21 @@ def test_slow_body_is_given_up_long_before_the_deadline(site: Site, tmp_path: Pa
     assert time.monotonic() - started < 10
 
 
+def test_body_that_waits_to_be_read_is_not_slow(site: Site, tmp_path: Path) -> None:
+    """What arrived while the process was too busy to look counts."""
+    url = site.add("/a", Answer(b"ab", drip_s=0.3))
+
+    async def work(client: Client) -> bytes | Reject:
+        found = asyncio.create_task(fetch(client, url))
+        while not site.requests["/a"]:
+            await asyncio.sleep(0.01)
+        while not site.answered["/a"]:
+            time.sleep(0.01)  # and nothing else runs meanwhile
+        return await found
+
+    assert with_client(tmp_path, work, slow_after_s=0.2) == b"ab"
+
+
 def test_drips_hold_up_nobody(site: Site, tmp_path: Path) -> None:
     """Of 200 URLs 10 drip: all others come, and every drip ends as a timeout."""
     urls = [site.add(f"/{n}", Answer(BODY, drip_s=1.0 if n % 20 == 0 else 0.0)) for n in range(200)]

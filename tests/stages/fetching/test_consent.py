@@ -21,9 +21,11 @@ from schemas.errors import Reject
 from schemas.storage import Storage
 from stages.fetching import site_files
 from stages.fetching.consent import Answer, Consent, Verdict, refused
+from stages.fetching.machine import MachineLimits
 from stages.fetching.settings import FetchSettings
 from stages.fetching.site_files import SiteFiles
 
+MACHINE = MachineLimits(60)
 ROBOTS, TDMREP = "/robots.txt", "/.well-known/tdmrep.json"
 NO_CATS = Page(b"User-agent: *\nDisallow: /cats/\nCrawl-delay: 3\n")
 RESERVED = Page(json.dumps([{"location": "/dogs/", "tdm-reservation": 1}]).encode())
@@ -76,7 +78,7 @@ def verdicts(folder: Path, *urls: str, **changed: Any) -> list[list[Verdict]]:
 
     async def ask() -> list[list[Verdict]]:
         async with web() as asker:
-            consent = Consent(settings(**changed), Storage(str(folder)), asker.ask)
+            consent = Consent(settings(**changed), Storage(str(folder)), MACHINE, asker.ask)
             return await asyncio.gather(*(consent.of_url(URL(url)) for url in urls))
 
     return asyncio.run(ask())
@@ -140,6 +142,22 @@ def test_many_askers_share_one_request(site: Site, tmp_path: Path) -> None:
     found = verdicts(tmp_path, *(f"{site.url}/{number}.jpg" for number in range(100)))
     assert len(found) == 100
     assert site.requests == {ROBOTS: 1, TDMREP: 1}
+
+
+def test_actors_that_start_together_share_one_request(site: Site, tmp_path: Path) -> None:
+    """Who has not asked yet waits for the actor that is asking, and reads what it was told."""
+    site.add(ROBOTS, Page(NO_CATS.body, wait_s=0.2))
+    url = URL(f"{site.url}/cats/a.jpg")
+
+    async def ask() -> list[list[Verdict]]:
+        async with web() as asker:
+            actors = [Consent(settings(), Storage(str(tmp_path)), MachineLimits(60), asker.ask) for _ in range(3)]
+            return await asyncio.gather(*(actor.of_url(url) for actor in actors))
+
+    first, *others = asyncio.run(ask())
+    assert refused(first) is not None
+    assert others == [first, first]
+    assert site.requests == {ROBOTS: 1}
 
 
 def test_sites_are_told_apart_by_port(site: Site, other_site: Site, tmp_path: Path) -> None:
@@ -212,7 +230,7 @@ def test_dead_host_costs_one_attempt(tmp_path: Path) -> None:
 
         async def ask() -> tuple[list[Any], int]:
             async with web() as asker:
-                consent = Consent(settings(), Storage(str(tmp_path)), asker.ask)
+                consent = Consent(settings(), Storage(str(tmp_path)), MACHINE, asker.ask)
                 found = await asyncio.gather(*(consent.of_url(url) for _ in range(20)), return_exceptions=True)
                 for _ in range(20):
                     with pytest.raises(Reject, match="connection"):
@@ -234,8 +252,8 @@ def test_failure_is_forgotten_after_a_while(site: Site, tmp_path: Path) -> None:
     async def ask() -> list[str]:
         async with web() as asker:
             files = SiteFiles(
-                ROBOTS, 100, lambda _, answer: f"{answer.status} {answer.text}", Storage(str(tmp_path)), asker.ask,
-                passing_s=0.2,
+                ROBOTS, 100, lambda _, answer: f"{answer.status} {answer.text}", Storage(str(tmp_path)), MACHINE,
+                asker.ask, passing_s=0.2,
             )
             found = []
             for _ in range(3):
@@ -258,7 +276,7 @@ def test_cancelled_asker_does_not_cancel_the_others(site: Site, tmp_path: Path) 
 
     async def ask() -> list[Verdict]:
         async with web() as asker:
-            consent = Consent(settings(), Storage(str(tmp_path)), asker.ask)
+            consent = Consent(settings(), Storage(str(tmp_path)), MACHINE, asker.ask)
             first = asyncio.create_task(consent.of_url(url))
             await asyncio.sleep(0.1)
             second = asyncio.create_task(consent.of_url(url))
@@ -287,7 +305,7 @@ def test_memory_holds_so_many_sites(site: Site, other_site: Site, tmp_path: Path
 
     async def ask() -> None:
         async with web() as asker:
-            consent = Consent(settings(), Storage(str(tmp_path)), asker.ask)
+            consent = Consent(settings(), Storage(str(tmp_path)), MACHINE, asker.ask)
             for _ in range(3):
                 for one in (site, other_site):
                     await consent.of_url(URL(f"{one.url}/a.jpg"))
@@ -313,7 +331,7 @@ def test_crawl_delay_is_known_after_asking(site: Site, tmp_path: Path) -> None:
 
     async def ask(**changed: bool) -> list[float | None]:
         async with web() as asker:
-            consent = Consent(settings(**changed), Storage(str(tmp_path)), asker.ask)
+            consent = Consent(settings(**changed), Storage(str(tmp_path)), MACHINE, asker.ask)
             before = consent.crawl_delay_s(url)
             await consent.of_url(url)
             return [before, consent.crawl_delay_s(url), consent.crawl_delay_s(URL("http://b.example/"))]
@@ -343,7 +361,7 @@ def test_headers_are_heard(
     async def never(url: URL, max_bytes: int) -> Answer:
         raise AssertionError(f"asked {url}")
 
-    consent = Consent(settings(**changed), Storage(str(tmp_path)), never)
+    consent = Consent(settings(**changed), Storage(str(tmp_path)), MACHINE, never)
     assert consent.of_response(CIMultiDict(headers)) == expected
 
 
