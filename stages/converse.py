@@ -6,7 +6,7 @@ After LLaVA (Liu et al. 2023, haotian-liu/LLaVA): three kinds of conversation, e
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from schemas.config import StageConfig
 from schemas.errors import Reject
 from stages.base import Stage, rows_to_table
 from stages.context import one_line, user_message
+from stages.models.asking import ask_until_usable
 from stages.models.chat import REASONS as CHAT_REASONS
-from stages.models.chat import ChatConfig, ChatRequest, Message, open_chat
+from stages.models.chat import ChatConfig, ChatReply, ChatRequest, Message, open_chat
 from stages.models.response_log import LoggedChat, ResponseLog
 from stages.prompts import VERSION, prompt_file, system_prompt
 from stages.replies import REASONS as REPLY_REASONS
@@ -78,7 +79,8 @@ class Converse(Stage[ConverseConfig]):
 
     def open(self) -> None:
         """Open the chat model and the log of its replies."""
-        self._chat = LoggedChat(open_chat(self.config.chat), ResponseLog(self.folder))
+        model = open_chat(self.config.chat, actors=self.config.actors[1])
+        self._chat = LoggedChat(model, ResponseLog(self.folder))
         self._system = {kind: system_prompt(kind) for kind in self.config.kinds}
 
     def process(self, batch: pa.Table) -> pa.Table:
@@ -105,32 +107,15 @@ class Converse(Stage[ConverseConfig]):
         return _Job(index, kind, drawn(DETAIL, self.seed, row["id"]), request)
 
     def _write(self, jobs: Sequence[_Job]) -> list[dict[str, Any] | Reject]:
-        """Return each job's conversation; those whose reply was bad are asked once more, with the reason."""
-        outcomes, again = self._ask(jobs)
-        retried, _ = self._ask(list(again.values()))
-        for index, outcome in zip(again, retried, strict=True):
-            # A second request that is too long only because of the first reply is still a bad reply.
-            if not (isinstance(outcome, Reject) and outcome.reason == "prompt_too_long"):
-                outcomes[index] = outcome
-        return outcomes
+        """Return each job's conversation, or why there is none."""
 
-    def _ask(self, jobs: Sequence[_Job]) -> tuple[list[dict[str, Any] | Reject], dict[int, _Job]]:
-        """Return each job's outcome and, by position, the jobs to ask again."""
-        outcomes: list[dict[str, Any] | Reject] = []
-        again: dict[int, _Job] = {}
-        replies = self._chat.ask([job.request for job in jobs], self.counts)
-        for index, (job, reply) in enumerate(zip(jobs, replies, strict=True)):
-            if isinstance(reply, Reject):
-                outcomes.append(Reject(reply.reason, f"{job.kind}: {reply.detail}"))
-                continue
-            try:
-                messages = read_reply(job.kind, reply).messages(job.instruction)
-                outcomes.append(self._conversation(job, messages))
-            except Reject as reject:
-                outcomes.append(reject)
-                if reject.reason == "bad_reply":
-                    again[index] = replace(job, request=_asked_again(job.request, reply.text, reject))
-        return outcomes, again
+        def read(position: int, reply: ChatReply) -> dict[str, Any]:
+            job = jobs[position]
+            return self._conversation(job, read_reply(job.kind, reply).messages(job.instruction))
+
+        requests = [job.request for job in jobs]
+        outcomes = ask_until_usable(self._chat, requests, read, self.counts, self.config.chat.corrections)
+        return [_named(job.kind, outcome) for job, outcome in zip(jobs, outcomes, strict=True)]
 
     def _conversation(self, job: _Job, messages: list[Message]) -> dict[str, Any]:
         model = self.config.chat.model
@@ -161,13 +146,8 @@ def _has_content(row: Mapping[str, Any]) -> bool:
     return bool(row["boxes"]) or any(one_line(text or "") for text in texts)
 
 
-def _asked_again(request: ChatRequest, reply: str, reject: Reject) -> ChatRequest:
-    """Return the request with the bad reply and what is wrong with it."""
-    problem = reject.detail.partition("; it begins ")[0]
-    correction = f"That reply cannot be used. {problem}. Reply again, with the corrected JSON only."
-    messages = (
-        *request.messages,
-        Message(role="assistant", content=reply),
-        Message(role="user", content=correction),
-    )
-    return replace(request, messages=messages)
+def _named(kind: Kind, outcome: dict[str, Any] | Reject) -> dict[str, Any] | Reject:
+    """Return a reject with its kind in the detail, as the chat model's have none."""
+    if isinstance(outcome, Reject) and not outcome.detail.startswith(kind):
+        return Reject(outcome.reason, f"{kind}: {outcome.detail}")
+    return outcome

@@ -47,6 +47,11 @@ def good_reply(body: dict[str, Any]) -> Answer:
     return completion(json.dumps(GOOD_REPLIES.get(kind, {"description": "A boat."})))
 
 
+class _Listener(ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = True
+
+
 class ChatServer:
     """Answers from ``script`` first, one entry a request, then by ``respond``; keeps what it was asked.
 
@@ -63,7 +68,7 @@ class ChatServer:
         self.most_at_once = 0
         self._at_once = 0
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._http = _Listener(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
 
     @property

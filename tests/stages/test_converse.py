@@ -135,9 +135,10 @@ def test_row_without_any_good_reply_is_rejected(tmp_path: Path, chat_server: Cha
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (completion(None, "content_filter"), "refused"), (completion('{"desc', "length"), "reply_cut"),
+        (completion(None, "content_filter"), "content_filtered"), (completion('{"desc', "length"), "reply_cut"),
         (Answer(200, {"choices": []}), "empty_reply"), (Answer(500, "oops"), "llm_error"),
-        (Answer(429, {}, {"Retry-After": "0.01"}), "llm_error"), (Answer(200, "{"), "llm_error"),
+        (Answer(200, "{"), "llm_error"), (completion(None, refusal="I will not"), "refused"),
+        (Answer(400, {"error": {"message": "stopped", "code": "content_filter"}}), "content_filtered"),
     ],
 )
 def test_failures_have_their_reason(
