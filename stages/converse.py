@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from stages.base import Stage, rows_to_table
 from stages.context import one_line, user_message
 from stages.models.asking import ask_until_usable
 from stages.models.chat import REASONS as CHAT_REASONS
-from stages.models.chat import ChatConfig, ChatReply, ChatRequest, Message, open_chat
-from stages.models.response_log import LoggedChat, ResponseLog
+from stages.models.chat import ChatConfig, ChatReply, ChatRequest, Message
+from stages.models.cost import estimated_cost
+from stages.models.logged_chat import open_logged_chat
 from stages.prompts import VERSION, prompt_file, system_prompt
 from stages.replies import REASONS as REPLY_REASONS
 from stages.replies import REPLIES, Kind, read_reply
@@ -30,6 +32,9 @@ from stages.wordings import DETAIL, drawn
 __all__ = ["Converse", "ConverseConfig"]
 
 UNANSWERED = {"llm_error", "llm_unreachable"}
+
+TYPICAL_TOKENS: dict[Kind, int] = {"conversation": 350, "detail": 200, "reasoning": 250}
+"""How long replies are about, to estimate costs before there is any."""
 
 
 class ConverseConfig(StageConfig):
@@ -67,35 +72,52 @@ class Converse(Stage[ConverseConfig]):
         **REPLY_REASONS,
     }
 
+    def __init__(self, config: ConverseConfig) -> None:
+        super().__init__(config)
+        if config.chat.engine != "transformers":
+            # One part's last replies are awaited while another's first requests are in flight.
+            asked = config.batch_rows * len(config.kinds)
+            self.parts_at_once = 2 + config.chat.concurrency // asked
+
     def model_files(self) -> Sequence[str]:
         """Return the prompts' files and, where the model is run here, the model."""
         chat = self.config.chat
         prompts = [str(prompt_file(kind)) for kind in self.config.kinds]
         return [chat.model, *prompts] if chat.engine == "transformers" else prompts
 
-    def estimate(self, rows: int) -> Mapping[str, float]:
-        """Return the calls, one a kind and row."""
-        return {"calls": float(rows * len(self.config.kinds))}
+    def estimate(self, rows: int, sample: pa.Table) -> Mapping[str, float]:
+        """Return calls, tokens and dollars, from the prompts of a sample: one call a kind and row."""
+        requests = [job.request for job in self._jobs(sample.to_pylist())]
+        if not requests:
+            return {}
+        typical = sum(TYPICAL_TOKENS[kind] for kind in self.config.kinds) / len(self.config.kinds)
+        return estimated_cost(self.config.chat, requests, rows / sample.num_rows, self.folder, typical)
 
     def open(self) -> None:
         """Open the chat model and the log of its replies."""
-        model = open_chat(self.config.chat, actors=self.config.actors[1])
-        self._chat = LoggedChat(model, ResponseLog(self.folder))
-        self._system = {kind: system_prompt(kind) for kind in self.config.kinds}
+        self._chat = open_logged_chat(self.config.chat, self.folder, self.config.actors[1])
+
+    def close(self) -> None:
+        """Close the chat model and the log."""
+        self._chat.close()
 
     def process(self, batch: pa.Table) -> pa.Table:
         """Return ``conversations``, one a kind whose reply was usable; a row with none is rejected."""
         rows = batch.to_pylist()
-        # Kind by kind: a local model answers requests in batches, and replies of one kind are about as long.
-        jobs = [
-            self._job(index, row, kind)
-            for kind in dict.fromkeys(self.config.kinds)
-            for index, row in enumerate(rows) if _has_content(row)
-        ]
+        jobs = self._jobs(rows)
         outcomes: list[list[dict[str, Any] | Reject]] = [[] for _ in rows]
         for job, outcome in zip(jobs, self._write(jobs), strict=True):
             outcomes[job.row].append(outcome)
         return rows_to_table([self._gathered(outcome) for outcome in outcomes], self.produces)
+
+    @cached_property
+    def _system(self) -> dict[Kind, str]:
+        return {kind: system_prompt(kind) for kind in self.config.kinds}
+
+    def _jobs(self, rows: Sequence[dict[str, Any]]) -> list[_Job]:
+        """Return the jobs kind by kind: a local model answers in batches, and replies of a kind are about as long."""
+        kinds = dict.fromkeys(self.config.kinds)
+        return [self._job(at, row, kind) for kind in kinds for at, row in enumerate(rows) if _has_content(row)]
 
     def _job(self, index: int, row: dict[str, Any], kind: Kind) -> _Job:
         asked = user_message(row["captions"] or [], row["boxes"], row["transcript"], kind)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from schemas.errors import Reject
 from stages.models.chat import ChatReply, ChatRequest, Message
-from stages.models.response_log import LoggedChat
+from stages.models.logged_chat import LoggedChat
 
 __all__ = ["QUOTE", "ask_until_usable"]
 

@@ -191,10 +191,10 @@ class Gate(Protocol):
     """Who is asked before money is spent; called by one thread of an engine.
 
     Attributes:
-        reserved: dollars that requests in flight may cost at most.
+        pending: requests that money is reserved for.
     """
 
-    reserved: float
+    pending: int
 
     def worst(self, request: ChatRequest) -> float:
         """Return what a request may cost at most, in dollars."""

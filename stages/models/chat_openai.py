@@ -106,7 +106,7 @@ class OpenAIChat:
         if self._gate is not None:
             worst = self._gate.worst(request)
             while not self._gate.take(worst):
-                if not self._gate.reserved:
+                if not self._gate.pending:
                     call.error = call.error or self._gate.exhausted()
                     return 0.0
                 self._freed.clear()

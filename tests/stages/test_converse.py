@@ -192,14 +192,29 @@ def test_detail_question_depends_on_seed_and_sample(tmp_path: Path, chat_server:
     assert chat_server.calls == 1
 
 
-def test_fingerprinted_files_and_estimate(tmp_path: Path) -> None:
-    """Prompts always count as model files, a model only where it is run here; the estimate counts calls."""
+def test_fingerprinted_files(tmp_path: Path) -> None:
+    """Prompts always count as model files, a model only where it is run here."""
     remote = Converse(ConverseConfig.model_validate({"use": "converse", "chat": {"model": "gpt"}}))
     local_chat = {"engine": "transformers", "model": str(tmp_path)}
     local = Converse(ConverseConfig.model_validate({"use": "converse", "kinds": ["detail"], "chat": local_chat}))
     assert len(remote.model_files()) == 3
     assert local.model_files() == [str(tmp_path), str(prompt_file("detail"))]
-    assert remote.estimate(10) == {"calls": 30}
+
+
+def test_estimate_comes_from_prompts_and_earlier_replies(tmp_path: Path, chat_server: ChatServer) -> None:
+    """Rows that say nothing cost nothing; after the first replies their length counts; a local model is free."""
+    stage = opened(tmp_path, {"model": "gpt-4.1-mini-2025-04-14", "base_url": chat_server.url}, kinds=["detail"])
+    rows = [BOAT, HOUSE, {"id": "3", "captions": [], "boxes": None}]
+    sample = pa.Table.from_pylist(rows, schema=pa.schema([("id", pa.string()), *stage.consumes, *stage.optional]))
+    before = stage.estimate(300, sample)
+    assert before["calls"] == 200
+    assert 200 * 100 < before["input_tokens"] < 200 * 1000
+    assert before["usd"] == pytest.approx((before["input_tokens"] * 0.4 + before["output_tokens"] * 1.6) / 1e6)
+    assert before["usd"] < before["usd_at_most"]
+    process(stage, [BOAT])
+    assert stage.estimate(300, sample)["output_tokens"] == 200 * 5
+    unknown = opened(tmp_path, {"model": "mine", "base_url": chat_server.url}, kinds=["detail"])
+    assert "usd" not in unknown.estimate(300, sample)
 
 
 def test_naughty_strings_are_data(tmp_path: Path, chat_server: ChatServer) -> None:

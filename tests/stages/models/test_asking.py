@@ -13,7 +13,8 @@ from schemas.errors import Reject
 from schemas.storage import Storage
 from stages.models.asking import QUOTE, ask_until_usable
 from stages.models.chat import ChatConfig, ChatReply, ChatRequest, Message, open_chat
-from stages.models.response_log import LoggedChat, ResponseLog
+from stages.models.logged_chat import LoggedChat
+from stages.models.response_log import ResponseLog
 
 
 def read(position: int, reply: ChatReply) -> str:
