@@ -33,6 +33,8 @@ __all__ = ["Converse", "ConverseConfig"]
 
 UNANSWERED = {"llm_error", "llm_unreachable"}
 
+IMAGE = pa.field("image_bytes", pa.large_binary())
+
 TYPICAL_TOKENS: dict[Kind, int] = {"conversation": 350, "detail": 200, "reasoning": 250}
 """How long replies are about, to estimate costs before there is any."""
 
@@ -68,12 +70,15 @@ class Converse(Stage[ConverseConfig]):
     produces = pa.schema([("conversations", CONVERSATIONS)])
     reasons = {
         "nothing_to_say": "the sample has no caption, no object and no transcript",
+        "no_image": "`send_image` is set, but the sample has no image",
         **CHAT_REASONS,
         **REPLY_REASONS,
     }
 
     def __init__(self, config: ConverseConfig) -> None:
         super().__init__(config)
+        if config.chat.send_image:
+            self.consumes = type(self).consumes.append(IMAGE)
         if config.chat.engine != "transformers":
             # One part's last replies are awaited while another's first requests are in flight.
             asked = config.batch_rows * len(config.kinds)
@@ -87,7 +92,9 @@ class Converse(Stage[ConverseConfig]):
 
     def estimate(self, rows: int, sample: pa.Table) -> Mapping[str, float]:
         """Return calls, tokens and dollars, from the prompts of a sample: one call a kind and row."""
-        requests = [job.request for job in self._jobs(sample.to_pylist())]
+        # Another stage may fetch the images: that there will be one is what counts here.
+        seen = [{**row, "image_bytes": row.get("image_bytes") or b"image"} for row in sample.to_pylist()]
+        requests = [job.request for job in self._jobs(seen)]
         if not requests:
             return {}
         typical = sum(TYPICAL_TOKENS[kind] for kind in self.config.kinds) / len(self.config.kinds)
@@ -108,7 +115,17 @@ class Converse(Stage[ConverseConfig]):
         outcomes: list[list[dict[str, Any] | Reject]] = [[] for _ in rows]
         for job, outcome in zip(jobs, self._write(jobs), strict=True):
             outcomes[job.row].append(outcome)
-        return rows_to_table([self._gathered(outcome) for outcome in outcomes], self.produces)
+        finished = [
+            self._unusable(row) or self._gathered(outcome) for row, outcome in zip(rows, outcomes, strict=True)
+        ]
+        return rows_to_table(finished, self.produces)
+
+    def _unusable(self, row: Mapping[str, Any]) -> Reject | None:
+        """Return why nothing can be asked about a row, if so."""
+        if self.config.chat.send_image:
+            return None if row["image_bytes"] else Reject("no_image")
+        texts = [*(row["captions"] or []), row["transcript"]]
+        return None if row["boxes"] or any(one_line(text or "") for text in texts) else Reject("nothing_to_say")
 
     @cached_property
     def _system(self) -> dict[Kind, str]:
@@ -116,8 +133,8 @@ class Converse(Stage[ConverseConfig]):
 
     def _jobs(self, rows: Sequence[dict[str, Any]]) -> list[_Job]:
         """Return the jobs kind by kind: a local model answers in batches, and replies of a kind are about as long."""
-        kinds = dict.fromkeys(self.config.kinds)
-        return [self._job(at, row, kind) for kind in kinds for at, row in enumerate(rows) if _has_content(row)]
+        usable = [(at, row) for at, row in enumerate(rows) if self._unusable(row) is None]
+        return [self._job(at, row, kind) for kind in dict.fromkeys(self.config.kinds) for at, row in usable]
 
     def _job(self, index: int, row: dict[str, Any], kind: Kind) -> _Job:
         asked = user_message(row["captions"] or [], row["boxes"], row["transcript"], kind)
@@ -125,7 +142,8 @@ class Converse(Stage[ConverseConfig]):
             Message(role="system", content=self._system[kind]),
             Message(role="user", content=asked),
         )
-        request = ChatRequest(messages, REPLIES[kind].model_json_schema(), kind)
+        image = row["image_bytes"] if self.config.chat.send_image else None
+        request = ChatRequest(messages, REPLIES[kind].model_json_schema(), kind, image)
         return _Job(index, kind, drawn(DETAIL, self.seed, row["id"]), request)
 
     def _write(self, jobs: Sequence[_Job]) -> list[dict[str, Any] | Reject]:
@@ -150,8 +168,6 @@ class Converse(Stage[ConverseConfig]):
         A request that was never answered rejects the row, so that `retry` completes it; what was answered is logged
         and costs nothing then.
         """
-        if not outcomes:
-            return Reject("nothing_to_say")
         unanswered = [one for one in outcomes if isinstance(one, Reject) and one.reason in UNANSWERED]
         if unanswered:
             return unanswered[0]
@@ -161,11 +177,6 @@ class Converse(Stage[ConverseConfig]):
             return failed[-1]
         self.counts["failed_replies"] += len(failed)
         return {"conversations": written}
-
-
-def _has_content(row: Mapping[str, Any]) -> bool:
-    texts = [*(row["captions"] or []), row["transcript"]]
-    return bool(row["boxes"]) or any(one_line(text or "") for text in texts)
 
 
 def _named(kind: Kind, outcome: dict[str, Any] | Reject) -> dict[str, Any] | Reject:

@@ -135,6 +135,8 @@ class ChatConfig(Frozen):
     """Longest reply, in tokens."""
     seed: int | None = None
     """Sampling seed sent to the server; by default none, as some servers refuse the field."""
+    send_image: bool = False
+    """Send the sample's image along, for models that see; not for ``transformers``."""
     corrections: int = Field(1, ge=0, le=5)
     """Times a reply that is not what was asked for is asked again, with what is wrong; then it is ``bad_reply``."""
     concurrency: Annotated[int, SPEED] = Field(16, ge=1)
@@ -166,9 +168,11 @@ class ChatConfig(Frozen):
         return TypeAdapter(ModelRef).validate_python(model, context=info.context)
 
     @model_validator(mode="after")
-    def _greedy_where_local(self) -> ChatConfig:
+    def _greedy_and_blind_where_local(self) -> ChatConfig:
         if self.engine == "transformers" and self.temperature:
             raise ValueError(f"temperature: {self.temperature} must be 0 for engine transformers")
+        if self.engine == "transformers" and self.send_image:
+            raise ValueError("send_image: true needs engine openai")
         return self
 
     @model_validator(mode="after")

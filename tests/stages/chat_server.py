@@ -43,7 +43,9 @@ def completion(content: str | None, finish_reason: str = "stop", **message: Any)
 
 def good_reply(body: dict[str, Any]) -> Answer:
     """Answer with what the last line of the first user message asks for."""
-    kind = body["messages"][1]["content"].rpartition("Write: ")[2]
+    content = body["messages"][1]["content"]
+    text = content if isinstance(content, str) else content[0]["text"]
+    kind = text.rpartition("Write: ")[2]
     return completion(json.dumps(GOOD_REPLIES.get(kind, {"description": "A boat."})))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pytest
 import torch
 from chat_server import Answer, ChatServer, completion
+from pydantic import ValidationError
 from tiny_chat import save_tiny_chat
 
 from schemas.errors import FatalError
@@ -190,6 +192,33 @@ def test_detail_question_depends_on_seed_and_sample(tmp_path: Path, chat_server:
     assert questions(0) == questions(0) != questions(1)
     assert len(set(questions(0))) > 2
     assert chat_server.calls == 1
+
+
+def test_image_goes_along(tmp_path: Path, chat_server: ChatServer) -> None:
+    """With `send_image` the first user message holds text and image; a row without an image is not asked about."""
+    chat_server.script.append(completion("bad"))
+    stage = opened(tmp_path, {"model": "tiny", "base_url": chat_server.url, "send_image": True}, kinds=["detail"])
+    schema = pa.schema([("id", pa.string()), *stage.consumes, *stage.optional])
+    png = b"\x89PNG\r\n\x1a\nrest"
+    rows = [{**BOAT, "image_bytes": png}, {**HOUSE, "image_bytes": None}, {**BOAT, "image_bytes": b"\xff\xd8\xffrest"}]
+    found = stage.process(pa.Table.from_pylist(rows, schema=schema)).to_pylist()
+    assert [row["_reason"] for row in found] == [None, "no_image", None]
+    assert chat_server.calls == 3
+    sent = [body["messages"][1]["content"] for body in chat_server.bodies]
+    assert {part["type"] for part in sent[0]} == {"text", "image_url"}
+    urls = [content[1]["image_url"]["url"] for content in sent]
+    kinds = sorted(url.partition(";base64,")[0] for url in urls[:2])
+    assert kinds == ["data:image/jpeg", "data:image/png"]
+    assert urls[2] in urls[:2]  # asked again, with its image
+    assert base64.b64decode(urls[0].partition(",")[2]) in {png, b"\xff\xd8\xffrest"}
+
+
+def test_local_model_takes_no_image() -> None:
+    """The config says so at once."""
+    with pytest.raises(ValidationError, match="send_image"):
+        ConverseConfig.model_validate(
+            {"use": "converse", "chat": {"engine": "transformers", "model": "org/model", "send_image": True}}
+        )
 
 
 def test_fingerprinted_files(tmp_path: Path) -> None:
