@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 DONE, FAILED, WRONG, INCOMPLETE = 0, 1, 2, 3
-"""Exit codes: done; the run failed; the config or command line is wrong; finished, but parts were given up."""
+"""Exit codes: done; the run failed; the config or command line is wrong; finished, but parts were given up, or paused
+before the end."""
 
 SILENCED = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "NO_ALBUMENTATIONS_UPDATE": "1",
@@ -129,7 +130,7 @@ def _execute(loaded: LoadedConfig, plan: Plan, runner_name: str) -> None:
         runner.close()
     show_funnel(read_funnel(result.view.run))
     show_end(result)
-    raise typer.Exit(INCOMPLETE if result.given_up else DONE)
+    raise typer.Exit(INCOMPLETE if result.given_up or result.paused else DONE)
 
 
 def _check_runner(name: str) -> None:

@@ -72,11 +72,13 @@ class Result:
         view: the run, to be read.
         given_up: stage and part -> error, of parts that could not be processed.
         sinks: what each sink says of what it made.
+        paused: why the run stopped before its end, to be continued; empty where it did not.
     """
 
     view: FinishedRun
     given_up: Mapping[tuple[str, int], str]
     sinks: Mapping[str, Mapping[str, Any]]
+    paused: str = ""
 
 
 def execute(loaded: LoadedConfig, plan: Plan, runner: Runner, watcher: Watcher) -> Result:
@@ -88,6 +90,7 @@ def execute(loaded: LoadedConfig, plan: Plan, runner: Runner, watcher: Watcher) 
     """
     run = RunDirectory(plan.config.run_dir)
     with only_run(run):
+        run.go_on()
         ingest(run, plan.config.source)
         run.write_description(_description(loaded, plan))
         parts: Sequence[int] = run.parts()
@@ -100,10 +103,14 @@ def execute(loaded: LoadedConfig, plan: Plan, runner: Runner, watcher: Watcher) 
             for outcome in runner.run_parts(plan, segment, run, parts):
                 if outcome.fatal:
                     raise FatalError(outcome.error)
+                if outcome.paused:
+                    continue
                 if outcome.report is None:
                     given_up[outcome.stage, outcome.part] = outcome.error
                     run.give_up(folders[outcome.stage], outcome.part, outcome.error)
                 watcher.done(outcome)
+            if paused := run.paused():
+                return Result(FinishedRun(plan, run, ()), given_up, {}, paused)
             lost = {part for _, part in given_up}
             parts = [part for part in parts if part not in lost]
         view = FinishedRun(plan, run, parts)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.run_dir import RunDirectory
 from schemas.report import PartReport
+from schemas.storage import Storage
+from stages.models.response_log import read_entries
 
 __all__ = ["Funnel", "FunnelStage", "read_funnel"]
 
@@ -45,12 +48,17 @@ class Funnel:
         parts: parts of the source.
         stages: the source and each stage, in order.
         sinks: what each finished sink says of what it made.
+        paid: what each stage has ever paid for in this run directory, whether its parts are finished or not:
+            ``replies``, ``input_tokens``, ``output_tokens``, ``usd``.
+        paused: why the run stopped before its end; empty where it did not.
     """
 
     rows: int
     parts: int
     stages: list[FunnelStage]
     sinks: Mapping[str, Mapping[str, Any]]
+    paid: Mapping[str, Mapping[str, float]]
+    paused: str
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -64,7 +72,19 @@ def read_funnel(run: RunDirectory) -> Funnel:
     records = {name: run.storage.read_json(f"sinks/{name}.json") for name in names}
     sinks = {name: record["summary"] for name, record in records.items() if record}
     source = run.source()
-    return Funnel(source.get("rows", 0), source.get("parts", 0), stages, sinks)
+    paid = {name: found for name in names if (found := _paid(run.storage.folder(f"responses/{name}")))}
+    return Funnel(source.get("rows", 0), source.get("parts", 0), stages, sinks, paid, run.paused())
+
+
+def _paid(responses: Storage) -> dict[str, float]:
+    """Add up a stage's replies; empty where there are none."""
+    paid: Counter[str] = Counter()
+    for entry in read_entries(responses):
+        paid["replies"] += 1
+        paid["input_tokens"] += entry.reply.input_tokens
+        paid["output_tokens"] += entry.reply.output_tokens
+        paid["usd"] += entry.usd  # type: ignore[assignment]  # a Counter adds fractions as well
+    return dict(paid)
 
 
 def _line(run: RunDirectory, name: str, folder: str) -> FunnelStage:

@@ -15,7 +15,7 @@ from pipeline.digest import digest, row_digests
 from pipeline.plan import SOURCE_OWNER, Plan, PlannedStep
 from pipeline.run_dir import RunDirectory, owner_folder
 from schemas.columns import BOOKKEEPING, DIGEST, INPUT, LIVE, REASON, REJECTED
-from schemas.errors import FatalError
+from schemas.errors import FatalError, Paused
 from schemas.report import PartReport
 from stages.base import Stage, rejected
 
@@ -115,7 +115,7 @@ def _process_batch(stage: Stage[Any], batch: pa.Table, schema: pa.Schema) -> pa.
     """Process a batch; if it raises, row by row, so that only the row that raises is lost."""
     try:
         return _complete(stage, stage.process(batch), batch.num_rows, schema)
-    except FatalError:
+    except (FatalError, Paused):
         raise
     except Exception as error:
         if batch.num_rows > 1:

@@ -19,6 +19,7 @@ __all__ = ["SOURCE_FOLDER", "RunDirectory"]
 RUN_FILE = "run.json"
 SOURCE_FOLDER = "source"
 SOURCE_FILE = "source/source.json"
+PAUSE_FILE = "paused.json"
 
 
 class RunDirectory:
@@ -93,6 +94,18 @@ class RunDirectory:
     def give_up(self, folder: str, part: int, error: str) -> None:
         """Record that a part could not be processed."""
         self.storage.write(f"{folder}/{part:05d}.failed", error.encode(errors="replace"))
+
+    def pause(self, why: str) -> None:
+        """Tell every worker to begin no other part, and ``status`` why."""
+        self.storage.write_json(PAUSE_FILE, {"why": why})
+
+    def go_on(self) -> None:
+        """Take back a pause."""
+        self.storage.remove(PAUSE_FILE)
+
+    def paused(self) -> str:
+        """Return why the run has paused; empty where it has not."""
+        return str((self.storage.read_json(PAUSE_FILE) or {}).get("why", ""))
 
     def given_up(self, folder: str) -> dict[int, str]:
         """Return the parts that could not be processed and are still not committed, with the error."""

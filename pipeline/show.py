@@ -12,10 +12,12 @@ from rich.table import Table
 
 from pipeline.execute import Result
 from pipeline.funnel import Funnel, FunnelStage
+from pipeline.peek import columns_of, peek
 from pipeline.plan import SOURCE_OWNER, Plan, PlannedStep
 from pipeline.run_dir import RunDirectory
 from pipeline.story import Chapter
-from stages.base import Sink, Stage
+from pipeline.worker import prepare
+from stages.base import Sink, Stage, Step
 
 __all__ = ["print_json", "show_end", "show_funnel", "show_plan", "show_story"]
 
@@ -47,6 +49,10 @@ def show_funnel(funnel: Funnel) -> None:
     for line in funnel.stages:
         for error in line.given_up.values():
             console.print(f"given up: {line.stage}: {error}", markup=False)
+    for name, paid in funnel.paid.items():
+        console.print(f"paid so far: {name}: {_amounts(paid)}", markup=False, highlight=False)
+    if funnel.paused:
+        console.print(f"paused: {funnel.paused}", markup=False, soft_wrap=True)
     for name, summary in funnel.sinks.items():
         _show_sink(name, summary)
 
@@ -54,6 +60,10 @@ def show_funnel(funnel: Funnel) -> None:
 def _counts(counts: Mapping[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{reason} {count}" for reason, count in ordered)
+
+
+def _amounts(amounts: Mapping[str, float]) -> str:
+    return ", ".join(f"{_number(amount)} {name.replace('_', ' ')}" for name, amount in amounts.items())
 
 
 def _metrics(line: FunnelStage) -> str:
@@ -105,13 +115,22 @@ def show_plan(plan: Plan) -> None:
             _done(run, planned, parts),
         )
     console.print(table)
-    rows = run.source().get("rows")
-    if rows is None:
-        console.print("The source has not been read yet; costs are known after the first `run --until` a stage.")
+    _show_costs(plan, run)
+
+
+def _show_costs(plan: Plan, run: RunDirectory) -> None:
+    """Print what stages that cost something will cost, from a sample of the source."""
+    costly = [planned for planned in plan.steps if type(planned.step).estimate is not Step.estimate]
+    if not costly:
         return
-    for planned in plan.steps:
-        for name, amount in planned.step.estimate(rows).items():
-            console.print(f"{planned.name}: at most {amount:g} {name} for {rows} samples", markup=False)
+    source = peek(run, plan.config.source)
+    for planned in costly:
+        prepare(planned.step, planned, plan, run)
+        estimate = planned.step.estimate(source.rows, columns_of(planned, source.sample))
+        if estimate:
+            bound = "at least " if source.is_more else ""
+            title = f"{planned.name}: for {bound}{source.rows} samples, if none is rejected before"
+            console.print(f"{title}: {_amounts(estimate)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _adds(planned: PlannedStep) -> list[str]:

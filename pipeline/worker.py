@@ -11,7 +11,7 @@ from pipeline.digest import digest
 from pipeline.part import inputs_of, work_part
 from pipeline.plan import Plan, PlannedStep
 from pipeline.run_dir import RunDirectory
-from schemas.errors import FatalError
+from schemas.errors import FatalError, Paused
 from schemas.report import PartReport
 from stages.base import Step
 
@@ -31,6 +31,7 @@ class Outcome:
         report: its report; None if it was not committed.
         error: why not.
         fatal: no other part would fare better: the run must stop.
+        paused: the part waits for the run to be continued.
     """
 
     stage: str
@@ -38,6 +39,7 @@ class Outcome:
     report: PartReport | None
     error: str = ""
     fatal: bool = False
+    paused: bool = False
 
 
 class StageWorker:
@@ -77,11 +79,16 @@ class StageWorker:
         name = self.planned.name
         if self.failure:
             return Outcome(name, part, None, self.failure, fatal=True)
+        if why := self.run.paused():
+            return Outcome(name, part, None, why, paused=True)
         for _ in range(ATTEMPTS):
             try:
                 return Outcome(name, part, work_part(self.run, self.plan, self.planned, part, self.surveyed))
             except FatalError as error:
                 return Outcome(name, part, None, f"{name}: {error}", fatal=True)
+            except Paused as error:
+                self.run.pause(f"{name}: {error}")
+                return Outcome(name, part, None, self.run.paused(), paused=True)
             except Exception as error:
                 failure = f"part {part}: {type(error).__name__}: {error}"
         return Outcome(name, part, None, failure)

@@ -3,6 +3,7 @@
 ShowtellError
 ├── ConfigError   the user's mistake: reported before any work starts, exit 2
 ├── FatalError    the run cannot go on (a model that does not load, a lost disk): exit 1
+├── Paused        the run stops in good order, to be continued by the same command (the money is used up): exit 3
 └── Reject        one sample goes no further: its row is marked with the reason, the run goes on
 """
 
@@ -13,7 +14,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["ConfigError", "FatalError", "Mistake", "Reject", "ShowtellError", "nearest"]
+__all__ = ["ConfigError", "FatalError", "Mistake", "Paused", "Reject", "ShowtellError", "nearest"]
 
 
 class ShowtellError(Exception):
@@ -53,6 +54,10 @@ class ConfigError(ShowtellError):
 
 class FatalError(ShowtellError):
     """The run cannot go on; the message is one clear line for the user."""
+
+
+class Paused(ShowtellError):
+    """The run stops in good order; the message is one clear line that says why and how to go on."""
 
 
 class Reject(ShowtellError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -69,7 +70,7 @@ class Storage:
         if not self.is_local:
             self.fs.pipe_file(path, bytes(data))
             return
-        beside = f"{path}.{os.getpid()}.tmp"
+        beside = f"{path}.{os.getpid()}.{threading.get_ident()}.tmp"
         try:
             descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         except FileNotFoundError:

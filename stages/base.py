@@ -86,8 +86,13 @@ class Step(ABC, Generic[ConfigT]):
         """Return the models the results depend on: local paths (their content enters the fingerprint) or ids."""
         return ()
 
-    def estimate(self, rows: int) -> Mapping[str, float]:
-        """Return what ``rows`` samples would cost at most (``calls``, ``usd`` ...), for ``showtell check``."""
+    def estimate(self, rows: int, sample: pa.Table) -> Mapping[str, float]:
+        """Return what ``rows`` samples would cost (``calls``, ``usd`` ...), for ``showtell check``.
+
+        Args:
+            rows: samples of the source.
+            sample: some of them, with the columns this step reads and ``id``; null where another stage makes them.
+        """
         return {}
 
     def open(self) -> None:

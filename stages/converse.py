@@ -6,7 +6,8 @@ After LLaVA (Liu et al. 2023, haotian-liu/LLaVA): three kinds of conversation, e
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from schemas.config import StageConfig
 from schemas.errors import Reject
 from stages.base import Stage, rows_to_table
 from stages.context import one_line, user_message
+from stages.models.asking import ask_until_usable
 from stages.models.chat import REASONS as CHAT_REASONS
-from stages.models.chat import ChatConfig, ChatRequest, Message, open_chat
-from stages.models.response_log import LoggedChat, ResponseLog
+from stages.models.chat import ChatConfig, ChatReply, ChatRequest, Message
+from stages.models.cost import estimated_cost
+from stages.models.logged_chat import open_logged_chat
 from stages.prompts import VERSION, prompt_file, system_prompt
 from stages.replies import REASONS as REPLY_REASONS
 from stages.replies import REPLIES, Kind, read_reply
@@ -29,6 +32,11 @@ from stages.wordings import DETAIL, drawn
 __all__ = ["Converse", "ConverseConfig"]
 
 UNANSWERED = {"llm_error", "llm_unreachable"}
+
+IMAGE = pa.field("image_bytes", pa.large_binary())
+
+TYPICAL_TOKENS: dict[Kind, int] = {"conversation": 350, "detail": 200, "reasoning": 250}
+"""How long replies are about, to estimate costs before there is any."""
 
 
 class ConverseConfig(StageConfig):
@@ -62,9 +70,19 @@ class Converse(Stage[ConverseConfig]):
     produces = pa.schema([("conversations", CONVERSATIONS)])
     reasons = {
         "nothing_to_say": "the sample has no caption, no object and no transcript",
+        "no_image": "`send_image` is set, but the sample has no image",
         **CHAT_REASONS,
         **REPLY_REASONS,
     }
+
+    def __init__(self, config: ConverseConfig) -> None:
+        super().__init__(config)
+        if config.chat.send_image:
+            self.consumes = type(self).consumes.append(IMAGE)
+        if config.chat.engine != "transformers":
+            # One part's last replies are awaited while another's first requests are in flight.
+            asked = config.batch_rows * len(config.kinds)
+            self.parts_at_once = 2 + config.chat.concurrency // asked
 
     def model_files(self) -> Sequence[str]:
         """Return the prompts' files and, where the model is run here, the model."""
@@ -72,28 +90,51 @@ class Converse(Stage[ConverseConfig]):
         prompts = [str(prompt_file(kind)) for kind in self.config.kinds]
         return [chat.model, *prompts] if chat.engine == "transformers" else prompts
 
-    def estimate(self, rows: int) -> Mapping[str, float]:
-        """Return the calls, one a kind and row."""
-        return {"calls": float(rows * len(self.config.kinds))}
+    def estimate(self, rows: int, sample: pa.Table) -> Mapping[str, float]:
+        """Return calls, tokens and dollars, from the prompts of a sample: one call a kind and row."""
+        # Another stage may fetch the images: that there will be one is what counts here.
+        seen = [{**row, "image_bytes": row.get("image_bytes") or b"image"} for row in sample.to_pylist()]
+        requests = [job.request for job in self._jobs(seen)]
+        if not requests:
+            return {}
+        typical = sum(TYPICAL_TOKENS[kind] for kind in self.config.kinds) / len(self.config.kinds)
+        return estimated_cost(self.config.chat, requests, rows / sample.num_rows, self.folder, typical)
 
     def open(self) -> None:
         """Open the chat model and the log of its replies."""
-        self._chat = LoggedChat(open_chat(self.config.chat), ResponseLog(self.folder))
-        self._system = {kind: system_prompt(kind) for kind in self.config.kinds}
+        self._chat = open_logged_chat(self.config.chat, self.folder, self.config.actors[1])
+
+    def close(self) -> None:
+        """Close the chat model and the log."""
+        self._chat.close()
 
     def process(self, batch: pa.Table) -> pa.Table:
         """Return ``conversations``, one a kind whose reply was usable; a row with none is rejected."""
         rows = batch.to_pylist()
-        # Kind by kind: a local model answers requests in batches, and replies of one kind are about as long.
-        jobs = [
-            self._job(index, row, kind)
-            for kind in dict.fromkeys(self.config.kinds)
-            for index, row in enumerate(rows) if _has_content(row)
-        ]
+        jobs = self._jobs(rows)
         outcomes: list[list[dict[str, Any] | Reject]] = [[] for _ in rows]
         for job, outcome in zip(jobs, self._write(jobs), strict=True):
             outcomes[job.row].append(outcome)
-        return rows_to_table([self._gathered(outcome) for outcome in outcomes], self.produces)
+        finished = [
+            self._unusable(row) or self._gathered(outcome) for row, outcome in zip(rows, outcomes, strict=True)
+        ]
+        return rows_to_table(finished, self.produces)
+
+    def _unusable(self, row: Mapping[str, Any]) -> Reject | None:
+        """Return why nothing can be asked about a row, if so."""
+        if self.config.chat.send_image:
+            return None if row["image_bytes"] else Reject("no_image")
+        texts = [*(row["captions"] or []), row["transcript"]]
+        return None if row["boxes"] or any(one_line(text or "") for text in texts) else Reject("nothing_to_say")
+
+    @cached_property
+    def _system(self) -> dict[Kind, str]:
+        return {kind: system_prompt(kind) for kind in self.config.kinds}
+
+    def _jobs(self, rows: Sequence[dict[str, Any]]) -> list[_Job]:
+        """Return the jobs kind by kind: a local model answers in batches, and replies of a kind are about as long."""
+        usable = [(at, row) for at, row in enumerate(rows) if self._unusable(row) is None]
+        return [self._job(at, row, kind) for kind in dict.fromkeys(self.config.kinds) for at, row in usable]
 
     def _job(self, index: int, row: dict[str, Any], kind: Kind) -> _Job:
         asked = user_message(row["captions"] or [], row["boxes"], row["transcript"], kind)
@@ -101,36 +142,20 @@ class Converse(Stage[ConverseConfig]):
             Message(role="system", content=self._system[kind]),
             Message(role="user", content=asked),
         )
-        request = ChatRequest(messages, REPLIES[kind].model_json_schema(), kind)
+        image = row["image_bytes"] if self.config.chat.send_image else None
+        request = ChatRequest(messages, REPLIES[kind].model_json_schema(), kind, image)
         return _Job(index, kind, drawn(DETAIL, self.seed, row["id"]), request)
 
     def _write(self, jobs: Sequence[_Job]) -> list[dict[str, Any] | Reject]:
-        """Return each job's conversation; those whose reply was bad are asked once more, with the reason."""
-        outcomes, again = self._ask(jobs)
-        retried, _ = self._ask(list(again.values()))
-        for index, outcome in zip(again, retried, strict=True):
-            # A second request that is too long only because of the first reply is still a bad reply.
-            if not (isinstance(outcome, Reject) and outcome.reason == "prompt_too_long"):
-                outcomes[index] = outcome
-        return outcomes
+        """Return each job's conversation, or why there is none."""
 
-    def _ask(self, jobs: Sequence[_Job]) -> tuple[list[dict[str, Any] | Reject], dict[int, _Job]]:
-        """Return each job's outcome and, by position, the jobs to ask again."""
-        outcomes: list[dict[str, Any] | Reject] = []
-        again: dict[int, _Job] = {}
-        replies = self._chat.ask([job.request for job in jobs], self.counts)
-        for index, (job, reply) in enumerate(zip(jobs, replies, strict=True)):
-            if isinstance(reply, Reject):
-                outcomes.append(Reject(reply.reason, f"{job.kind}: {reply.detail}"))
-                continue
-            try:
-                messages = read_reply(job.kind, reply).messages(job.instruction)
-                outcomes.append(self._conversation(job, messages))
-            except Reject as reject:
-                outcomes.append(reject)
-                if reject.reason == "bad_reply":
-                    again[index] = replace(job, request=_asked_again(job.request, reply.text, reject))
-        return outcomes, again
+        def read(position: int, reply: ChatReply) -> dict[str, Any]:
+            job = jobs[position]
+            return self._conversation(job, read_reply(job.kind, reply).messages(job.instruction))
+
+        requests = [job.request for job in jobs]
+        outcomes = ask_until_usable(self._chat, requests, read, self.counts, self.config.chat.corrections)
+        return [_named(job.kind, outcome) for job, outcome in zip(jobs, outcomes, strict=True)]
 
     def _conversation(self, job: _Job, messages: list[Message]) -> dict[str, Any]:
         model = self.config.chat.model
@@ -143,8 +168,6 @@ class Converse(Stage[ConverseConfig]):
         A request that was never answered rejects the row, so that `retry` completes it; what was answered is logged
         and costs nothing then.
         """
-        if not outcomes:
-            return Reject("nothing_to_say")
         unanswered = [one for one in outcomes if isinstance(one, Reject) and one.reason in UNANSWERED]
         if unanswered:
             return unanswered[0]
@@ -156,18 +179,8 @@ class Converse(Stage[ConverseConfig]):
         return {"conversations": written}
 
 
-def _has_content(row: Mapping[str, Any]) -> bool:
-    texts = [*(row["captions"] or []), row["transcript"]]
-    return bool(row["boxes"]) or any(one_line(text or "") for text in texts)
-
-
-def _asked_again(request: ChatRequest, reply: str, reject: Reject) -> ChatRequest:
-    """Return the request with the bad reply and what is wrong with it."""
-    problem = reject.detail.partition("; it begins ")[0]
-    correction = f"That reply cannot be used. {problem}. Reply again, with the corrected JSON only."
-    messages = (
-        *request.messages,
-        Message(role="assistant", content=reply),
-        Message(role="user", content=correction),
-    )
-    return replace(request, messages=messages)
+def _named(kind: Kind, outcome: dict[str, Any] | Reject) -> dict[str, Any] | Reject:
+    """Return a reject with its kind in the detail, as the chat model's have none."""
+    if isinstance(outcome, Reject) and not outcome.detail.startswith(kind):
+        return Reject(outcome.reason, f"{kind}: {outcome.detail}")
+    return outcome

@@ -10,23 +10,24 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, fie
 
 from schemas.errors import Reject
 from stages.context import MARKUP
+from stages.models.asking import QUOTE
 from stages.models.chat import ChatReply, Message
+from stages.models.structured import json_in
 
 __all__ = ["REASONS", "REPLIES", "Conversation", "Description", "Kind", "Reasoning", "Reply", "read_reply"]
 
 Kind = Literal["conversation", "detail", "reasoning"]
 
 REASONS = {
-    "bad_reply": "the reply is not what was asked for, asked twice",
-    "empty_reply": "the reply is empty",
-    "refused": "the model or its provider refused to reply",
+    "bad_reply": "the reply is not what was asked for, asked again `corrections` times",
+    "empty_reply": "the reply is empty, or the server sent none",
+    "refused": "the model refused to reply",
     "reply_cut": "the reply was longer than max_tokens",
 }
 """Why a reply is of no use."""
 
 MAX_TURNS = 8
 
-FENCE = re.compile(r"\s*```\w*\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
 SOURCE = re.compile(r"\b(captions?|bounding box(es)?|coordinates)\b", re.IGNORECASE)
 COORDINATES = re.compile(r"\b0\.\d{3}\b|[\[(]\s*[01]?\.\d+\s*,")
 
@@ -112,20 +113,21 @@ def exchange(question: str, answer: str) -> list[Message]:
 
 
 def read_reply(kind: Kind, reply: ChatReply) -> Reply:
-    """Parse and check a reply; a code fence around the JSON is forgiven.
+    """Parse and check a reply; what stands around the JSON and small faults in it are forgiven (``json_in``).
 
     Raises:
-        Reject: with one of ``REASONS``; the detail names the kind and quotes the reply.
+        Reject: with one of ``REASONS`` or ``content_filtered``; the detail names the kind and quotes the reply.
     """
-    if reply.finish_reason in ("content_filter", "refusal"):
+    if reply.finish_reason == "content_filter":
+        raise Reject("content_filtered", _quoted(kind, "the reply was filtered", reply.text))
+    if reply.finish_reason == "refusal":
         raise Reject("refused", _quoted(kind, reply.finish_reason, reply.text))
     if reply.finish_reason == "length":
         raise Reject("reply_cut", _quoted(kind, f"cut after {reply.output_tokens} tokens", reply.text))
     if not reply.text.strip():
-        raise Reject("empty_reply", kind)
-    fenced = FENCE.fullmatch(reply.text)
+        raise Reject("empty_reply", f"{kind}: no choice" if reply.finish_reason == "none" else kind)
     try:
-        return REPLIES[kind].model_validate_json(fenced[1] if fenced else reply.text)
+        return REPLIES[kind].model_validate_json(json_in(reply.text))
     except ValidationError as error:
         raise Reject("bad_reply", _quoted(kind, _problem(error), reply.text)) from error
 
@@ -138,4 +140,4 @@ def _problem(error: ValidationError) -> str:
 
 def _quoted(kind: Kind, problem: str, text: str) -> str:
     """Return the detail of a reject; ascii, as a reply may hold what UTF-8 cannot."""
-    return f"{kind}: {problem}; it begins {text[:200]!a}" if text else f"{kind}: {problem}"
+    return f"{kind}: {problem}{QUOTE}{text[:200]!a}" if text else f"{kind}: {problem}"

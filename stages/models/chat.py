@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Protocol, TypedDict
 
 from pydantic import Field, SecretStr, TypeAdapter, ValidationInfo, field_validator, model_validator
 
 from schemas.config import SPEED, Frozen, ModelRef
-from schemas.errors import Reject
+from schemas.errors import Paused, Reject
 
-__all__ = ["REASONS", "ChatConfig", "ChatModel", "ChatReply", "ChatRequest", "Message", "open_chat"]
+__all__ = [
+    "FREE", "REASONS", "ChatConfig", "ChatModel", "ChatReply", "ChatRequest", "Gate", "Message", "Prices", "open_chat",
+]
 
 REASONS = {
+    "content_filtered": "the provider's content filter stopped the prompt or the reply",
     "llm_error": "the chat server gave no usable answer after all retries",
     "llm_unreachable": "nothing answers at the chat server's address",
     "prompt_too_long": "the prompt does not fit the model's context",
@@ -36,11 +40,13 @@ class ChatRequest:
         messages: the chat so far, the system message first.
         schema: JSON schema the reply should follow; engines that cannot enforce it ignore it.
         schema_name: its name, letters and underscores.
+        image: an encoded image that goes with the first user message, for models that see.
     """
 
     messages: tuple[Message, ...]
     schema: dict[str, Any]
     schema_name: str
+    image: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,8 @@ class ChatReply:
 
     Attributes:
         text: the reply, empty where there was none.
-        finish_reason: ``stop``, ``length`` (cut at max_tokens), ``content_filter`` or ``refusal``.
+        finish_reason: ``stop``, ``length`` (cut at max_tokens), ``content_filter``, ``refusal`` or ``none`` (the
+            server sent no choice at all).
         input_tokens: tokens of the prompt; 0 where the server does not tell.
         output_tokens: tokens of the reply, likewise.
     """
@@ -77,7 +84,36 @@ class ChatModel(Protocol):
 
         Raises:
             FatalError: no request can succeed (wrong key, unknown model).
+            Paused: the money is used up. What was in flight has been yielded before.
         """
+
+    def close(self) -> None:
+        """Give back threads and connections."""
+
+
+class Prices(Frozen):
+    """What a model costs."""
+
+    input_per_million: float = Field(ge=0)
+    """US dollars for a million tokens of prompts."""
+    output_per_million: float = Field(ge=0)
+    """US dollars for a million tokens of replies."""
+
+    def usd(self, input_tokens: float, output_tokens: float) -> float:
+        """Return what so many tokens cost."""
+        return (input_tokens * self.input_per_million + output_tokens * self.output_per_million) / 1e6
+
+
+FREE = Prices(input_per_million=0, output_per_million=0)
+
+LIST_PRICES = {
+    "gpt-4.1": (2.0, 8.0), "gpt-4.1-mini": (0.4, 1.6), "gpt-4.1-nano": (0.1, 0.4),
+    "gpt-4o": (2.5, 10.0), "gpt-4o-mini": (0.15, 0.6),
+    "gpt-5": (1.25, 10.0), "gpt-5-mini": (0.25, 2.0), "gpt-5-nano": (0.05, 0.4),
+}
+"""OpenAI's list prices of 2025, dollars a million tokens in and out; ``prices`` in the config overrules them."""
+
+DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 
 class ChatConfig(Frozen):
@@ -99,12 +135,30 @@ class ChatConfig(Frozen):
     """Longest reply, in tokens."""
     seed: int | None = None
     """Sampling seed sent to the server; by default none, as some servers refuse the field."""
+    send_image: bool = False
+    """Send the sample's image along, for models that see; not for ``transformers``."""
+    corrections: int = Field(1, ge=0, le=5)
+    """Times a reply that is not what was asked for is asked again, with what is wrong; then it is ``bad_reply``."""
     concurrency: Annotated[int, SPEED] = Field(16, ge=1)
-    """Requests in flight at the server at once, per actor."""
+    """Most requests in flight at the server at once, per actor; fewer while the server refuses (429, 5xx)."""
+    requests_per_min: Annotated[float | None, SPEED] = Field(None, gt=0)
+    """Requests a minute the server's account allows; shared by the actors. By default no limit."""
+    tokens_per_min: Annotated[float | None, SPEED] = Field(None, gt=0)
+    """Tokens a minute, of prompts and replies, likewise."""
     timeout_s: Annotated[float, SPEED] = Field(120.0, gt=0)
     """Seconds the server may stay silent before a request counts as failed."""
+    deadline_s: Annotated[float, SPEED] = Field(600.0, gt=0)
+    """Seconds after which a request is given up, from when it was first sent, waits included."""
     retries: Annotated[int, SPEED] = Field(4, ge=0, le=20)
-    """Times a request is sent again after a 408, 409, 429, 5xx or a lost connection."""
+    """Times a request is sent again after a 408, 409, 5xx or a lost connection. A 429 is no failure: it is sent again
+    when the server says, until ``deadline_s``."""
+
+    prices: Annotated[Prices | None, SPEED] = None
+    """What the model costs: ``{input_per_million: 0.4, output_per_million: 1.6}``, in US dollars. By default OpenAI's
+    list prices for its models; a local engine is free."""
+    max_usd: Annotated[float | None, SPEED] = Field(None, ge=0)
+    """Hard limit of what the stage may spend in this run directory, over all actors and attempts. Where the next
+    request could pass it the run pauses (exit code 3); with a higher limit the same command goes on."""
 
     @field_validator("model")
     @classmethod
@@ -114,14 +168,58 @@ class ChatConfig(Frozen):
         return TypeAdapter(ModelRef).validate_python(model, context=info.context)
 
     @model_validator(mode="after")
-    def _greedy_where_local(self) -> ChatConfig:
+    def _greedy_and_blind_where_local(self) -> ChatConfig:
         if self.engine == "transformers" and self.temperature:
             raise ValueError(f"temperature: {self.temperature} must be 0 for engine transformers")
+        if self.engine == "transformers" and self.send_image:
+            raise ValueError("send_image: true needs engine openai")
         return self
 
+    @model_validator(mode="after")
+    def _limit_needs_prices(self) -> ChatConfig:
+        if self.max_usd is not None and self.known_prices() is None:
+            raise ValueError(f"max_usd: {self.max_usd} needs prices: the price of {self.model} is not known")
+        return self
 
-def open_chat(config: ChatConfig) -> ChatModel:
+    def known_prices(self) -> Prices | None:
+        """Return what the model costs; None where nobody has said."""
+        if self.engine == "transformers":
+            return FREE
+        listed = LIST_PRICES.get(DATED.sub("", self.model))
+        if self.prices or listed is None:
+            return self.prices
+        return Prices(input_per_million=listed[0], output_per_million=listed[1])
+
+
+class Gate(Protocol):
+    """Who is asked before money is spent; called by one thread of an engine.
+
+    Attributes:
+        pending: requests that money is reserved for.
+    """
+
+    pending: int
+
+    def worst(self, request: ChatRequest) -> float:
+        """Return what a request may cost at most, in dollars."""
+
+    def take(self, usd: float) -> bool:
+        """Reserve so much, or tell that it is not there."""
+
+    def settle(self, usd: float, reply: ChatReply | None) -> None:
+        """Give back what was reserved and book what the reply cost."""
+
+    def exhausted(self) -> Paused:
+        """Return the error that says so."""
+
+
+def open_chat(config: ChatConfig, gate: Gate | None = None, actors: int = 1) -> ChatModel:
     """Connect to the server or load the weights.
+
+    Args:
+        config: the settings.
+        gate: lets requests pass that there is money for; by default all.
+        actors: how many processes share the server's rates.
 
     Raises:
         FatalError: there is no key, or the model does not load.
@@ -129,7 +227,7 @@ def open_chat(config: ChatConfig) -> ChatModel:
     if config.engine == "openai":
         from stages.models.chat_openai import OpenAIChat
 
-        return OpenAIChat(config)
+        return OpenAIChat(config, gate, actors)
     from stages.models.chat_transformers import TransformersChat
 
     return TransformersChat(config)

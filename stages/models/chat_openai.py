@@ -3,166 +3,192 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import itertools
+import json
+import random
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import as_completed
-from typing import Any
+from dataclasses import dataclass
+from queue import SimpleQueue
 
+import httpx2
 import openai
-from pydantic import BaseModel, ValidationError
 
-from schemas.errors import FatalError, Reject
-from stages.models.chat import ChatConfig, ChatReply, ChatRequest
+from schemas.errors import Reject
+from stages.models.chat import ChatConfig, ChatReply, ChatRequest, Gate
+from stages.models.chat_client import async_client
+from stages.models.chat_wire import Failure, failure_of, identity, message_fields, read_completion
+from stages.models.pacing import Pace, RateLimit, backoff_s
+from stages.models.structured import Dialect
+from stages.models.tokens import estimated_tokens
 
 __all__ = ["OpenAIChat"]
 
-STYLES = ("json_schema", "json_object", "none")
-"""Ways to ask for JSON, from the strictest down to nothing but the prompt."""
+FORMAT_STATUSES = (400, 422, 501)
+"""With these a server may refuse the way JSON was asked for."""
 
-FORMAT_WORDS = ("response_format", "json_schema", "json_object", "structured output")
-"""A 400 or 422 that mentions one of these refuses the way JSON was asked for, not the request."""
+JSON_BODY: openai.RequestOptions = {"headers": {"Content-Type": "application/json"}}
 
-FATAL_STATUSES = (401, 403, 404)
-"""Wrong key, no right to the model, no such model or address: no other request would fare better."""
-
-LONGEST_RETRY_AFTER_S = 120.0
-"""The openai client heeds a longer Retry-After by giving up."""
+Outcome = tuple[int, ChatReply | Reject]
 
 
-class _Message(BaseModel):
-    content: str | None = None
-    refusal: str | None = None
+@dataclass
+class _Call:
+    """One call of ``complete``: where its outcomes go, and why no more of its requests are sent."""
 
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Usage(BaseModel):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-class _Completion(BaseModel):
-    """The fields that are read of a chat completion; compatible servers differ in the others."""
-
-    choices: list[_Choice] | None = None
-    usage: _Usage | None = None
+    outcomes: SimpleQueue[Outcome | None]
+    error: Exception | None = None
 
 
 class OpenAIChat:
-    """Sends requests concurrently; retries, back-off and Retry-After are the openai client's.
+    """Sends requests concurrently and is the only one that sends them again.
 
-    A thread of its own runs the event loop, so that callers need none and connections outlive a call.
+    A thread of its own runs the event loop, so that callers need none and connections outlive a call. Several threads
+    may call ``complete`` at once: they share the pace, the rates and what is known of the server.
     """
 
     together = 1
 
-    def __init__(self, config: ChatConfig) -> None:
-        self.identity = f"openai {config.model} {config.temperature} {config.max_tokens} {config.seed}"
+    def __init__(self, config: ChatConfig, gate: Gate | None = None, actors: int = 1) -> None:
+        self.identity = identity(config)
         self._config = config
-        self._style = STYLES[0]
-        self._client = _client(config)
-        self._slots = asyncio.Semaphore(config.concurrency)
+        self._gate = gate
+        self._client = async_client(config)
+        self._dialect = Dialect()
+        self._first = asyncio.Lock()
+        self._freed = asyncio.Event()
+        self._pace = Pace(config.concurrency)
+        self._requests = RateLimit(config.requests_per_min and config.requests_per_min / actors)
+        self._tokens = RateLimit(config.tokens_per_min and config.tokens_per_min / actors)
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="chat", daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="chat", daemon=True)
+        self._thread.start()
 
-    def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | Reject]]:
+    def complete(self, requests: Sequence[ChatRequest]) -> Iterator[Outcome]:
         """Yield each reply when it arrives; see ``ChatModel``."""
-        positions = {
-            asyncio.run_coroutine_threadsafe(self._answer(request), self._loop): position
-            for position, request in enumerate(requests)
-        }
+        call = _Call(SimpleQueue())
+        running = asyncio.run_coroutine_threadsafe(self._answer_all(requests, call), self._loop)
+        running.add_done_callback(lambda _: call.outcomes.put(None))
         try:
-            for future in as_completed(positions):
-                yield positions[future], future.result()
+            while (outcome := call.outcomes.get()) is not None:
+                yield outcome
+            running.result()
         finally:
-            for future in positions:
-                future.cancel()
+            running.cancel()
 
-    async def _answer(self, request: ChatRequest) -> ChatReply | Reject:
-        config = self._config
-        longest = (config.retries + 1) * (config.timeout_s + LONGEST_RETRY_AFTER_S)
-        async with self._slots:
-            try:
-                # The client's timeout is between bytes: without this one, a dripping server never ends.
-                async with asyncio.timeout(longest):
-                    return _reply(await self._send(request))
-            except TimeoutError:
-                return Reject("llm_error", f"no whole reply in {longest:.0f} s")
-            except openai.APITimeoutError:
-                return Reject("llm_error", f"no reply in {config.timeout_s:g} s")
-            except openai.APIConnectionError as error:
-                return Reject("llm_unreachable", f"{self._client.base_url}: {error.__cause__ or error}")
-            except openai.APIStatusError as error:
-                return self._refused(error)
+    def close(self) -> None:
+        """Close the connections and end the thread."""
+        asyncio.run_coroutine_threadsafe(self._client.close(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
-    async def _send(self, request: ChatRequest) -> str:
+    async def _answer_all(self, requests: Sequence[ChatRequest], call: _Call) -> None:
+        """Send requests as places get free, until all are sent or one has shown that there is no use."""
+        async with asyncio.TaskGroup() as tasks:
+            for position, request in enumerate(requests):
+                reserved = await self._admit(request, call)
+                if call.error is not None:
+                    break
+                delivery = self._deliver(position, request, reserved, call)
+                if self._dialect.is_settled:
+                    tasks.create_task(delivery)
+                    continue
+                async with self._first:  # alone, the first request finds out what the server understands
+                    await delivery
+                    self._dialect.is_settled = True
+        if call.error is not None:
+            raise call.error
+
+    async def _admit(self, request: ChatRequest, call: _Call) -> float:
+        """Wait for money, a place in flight and the rates; return the dollars reserved."""
+        worst = 0.0
+        if self._gate is not None:
+            worst = self._gate.worst(request)
+            while not self._gate.take(worst):
+                if not self._gate.pending:
+                    call.error = call.error or self._gate.exhausted()
+                    return 0.0
+                self._freed.clear()
+                await self._freed.wait()
+        await self._pace.enter()
+        await self._keep_rates(request)
+        return worst
+
+    async def _keep_rates(self, request: ChatRequest) -> None:
+        tokens = estimated_tokens(request) if self._config.tokens_per_min else 0
+        wait = max(self._requests.take(1), self._tokens.take(tokens))
+        if wait:
+            await asyncio.sleep(wait)
+
+    async def _deliver(self, position: int, request: ChatRequest, reserved: float, call: _Call) -> None:
+        """Hand over the outcome of one request that holds a place in flight."""
+        outcome: ChatReply | Reject | None = None
+        try:
+            outcome = await self._answer(request, call)
+            call.outcomes.put((position, outcome))
+        except Exception as error:
+            call.error = call.error or error
+        finally:
+            if self._gate is not None:
+                self._gate.settle(reserved, outcome if isinstance(outcome, ChatReply) else None)
+                self._freed.set()
+
+    async def _answer(self, request: ChatRequest, call: _Call) -> ChatReply | Reject:
+        config, failures = self._config, 0
+        last = Reject("llm_error", f"no whole reply in {config.deadline_s:g} s")
+        try:
+            async with asyncio.timeout(config.deadline_s):
+                for attempt in itertools.count():
+                    outcome = await self._attempt(request)
+                    if not isinstance(outcome, Failure):
+                        return outcome
+                    last, failures = outcome.reject, failures + outcome.counts
+                    if not outcome.again or failures > config.retries or call.error is not None:
+                        break
+                    await self._wait(outcome, attempt)
+                    await self._pace.enter(again=True)
+                    await self._keep_rates(request)
+        except TimeoutError:
+            pass
+        return last
+
+    async def _wait(self, failure: Failure, attempt: int) -> None:
+        if failure.wait_s is None:
+            await asyncio.sleep(backoff_s(attempt))
+            return
+        self._pace.hold(failure.wait_s)
+        await asyncio.sleep(failure.wait_s * (1 + random.random() / 10))  # not all of them at the same moment
+
+    async def _attempt(self, request: ChatRequest) -> ChatReply | Reject | Failure:
+        """Send a request that holds a place in flight, and give the place back."""
+        refused = True
+        try:
+            reply = read_completion(await self._post(request))
+            refused = False
+            if isinstance(reply, ChatReply) and self._config.tokens_per_min:
+                self._tokens.take(reply.input_tokens + reply.output_tokens - estimated_tokens(request))
+            return reply
+        except openai.OpenAIError as error:
+            failure = failure_of(error, self._config, str(self._client.base_url))
+            refused = failure.refused
+            return failure
+        finally:
+            self._pace.leave(refused)
+
+    async def _post(self, request: ChatRequest) -> bytes:
         """Return the body of the completion, asking for JSON in the strictest way the server knows."""
-        config = self._config
+        fields = message_fields(self._config, request)
         while True:
-            style = self._style
-            body: dict[str, Any] = {
-                "model": config.model,
-                "messages": list(request.messages),
-                "temperature": config.temperature,
-                "max_tokens": config.max_tokens,
-                **_response_format(style, request),
-                **({} if config.seed is None else {"seed": config.seed}),
-            }
+            varied = self._dialect.fields(request, self._config.max_tokens)
+            body = json.dumps({**fields, **varied}).encode()
             try:
-                response = await self._client.chat.completions.with_raw_response.create(**body)
-                return str(response.text)
-            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-                if style == STYLES[-1] or not any(word in str(error).lower() for word in FORMAT_WORDS):
+                # The typed method would walk through every field of request and reply: half the cost of a call.
+                response = await self._client.post(
+                    "/chat/completions", cast_to=httpx2.Response, content=body, options=JSON_BODY
+                )
+            except openai.APIStatusError as error:
+                if error.status_code not in FORMAT_STATUSES or not self._dialect.simpler(varied, str(error)):
                     raise
-                if self._style == style:  # else a request beside this one has stepped down already
-                    self._style = STYLES[STYLES.index(style) + 1]
-
-    def _refused(self, error: openai.APIStatusError) -> Reject:
-        """Return what a failed request costs: its row, or by FatalError the run."""
-        if error.status_code in FATAL_STATUSES:
-            server, model = self._client.base_url, self._config.model
-            raise FatalError(f"{server} refuses model {model}: {_one_line(error)}") from error
-        reason = "prompt_too_long" if error.code == "context_length_exceeded" else "llm_error"
-        return Reject(reason, _one_line(error))
-
-
-def _client(config: ChatConfig) -> openai.AsyncOpenAI:
-    """Make the client. A server of one's own mostly wants no key, but the client always does."""
-    key = config.api_key.get_secret_value() if config.api_key else os.environ.get("OPENAI_API_KEY")
-    base_url = config.base_url or os.environ.get("OPENAI_BASE_URL")
-    if not key and not base_url:
-        raise FatalError("no key for the chat server: set OPENAI_API_KEY or chat.api_key")
-    return openai.AsyncOpenAI(
-        api_key=key or "none", base_url=base_url, max_retries=config.retries, timeout=config.timeout_s
-    )
-
-
-def _response_format(style: str, request: ChatRequest) -> dict[str, Any]:
-    if style == "none":
-        return {}
-    if style == "json_object":
-        return {"response_format": {"type": "json_object"}}
-    schema = {"name": request.schema_name, "schema": request.schema, "strict": True}
-    return {"response_format": {"type": "json_schema", "json_schema": schema}}
-
-
-def _reply(body: str) -> ChatReply | Reject:
-    try:
-        completion = _Completion.model_validate_json(body)
-    except ValidationError:
-        return Reject("llm_error", f"not a chat completion: {body[:200]!r}")
-    usage = completion.usage or _Usage()
-    if not completion.choices:
-        return ChatReply("", "stop", usage.prompt_tokens, usage.completion_tokens)
-    choice = completion.choices[0]
-    finish_reason = "refusal" if choice.message.refusal else choice.finish_reason or "stop"
-    text = choice.message.content or choice.message.refusal or ""
-    return ChatReply(text, finish_reason, usage.prompt_tokens, usage.completion_tokens)
-
-
-def _one_line(error: openai.APIStatusError) -> str:
-    return " ".join(str(error).split())[:300]
+                continue
+            return response.content

@@ -48,6 +48,9 @@ class TransformersChat:
             batch = requests[start : start + self.together]
             yield from enumerate(self._answer(batch), start)
 
+    def close(self) -> None:
+        """Nothing to give back: the weights go with the object."""
+
     def _load(self, model: str) -> None:
         dtype: Any = torch.float32 if self._device.type == "cpu" else "auto"
         try:

@@ -1,84 +1,54 @@
-"""Every reply ever paid for, on disk before it is used, so that the same request is never sent twice."""
+"""Every reply ever paid for, in files that are only appended to."""
 
 from __future__ import annotations
 
-import hashlib
+import fcntl
 import json
 import os
+import threading
 import uuid
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from io import FileIO
+from pathlib import Path
 
-from schemas.errors import FatalError, Reject
+from schemas.errors import FatalError
 from schemas.storage import Storage
-from stages.models.chat import ChatModel, ChatReply, ChatRequest
+from stages.models.chat import ChatReply
 
-__all__ = ["LoggedChat", "ResponseLog", "request_key"]
+__all__ = ["Entry", "ResponseLog", "read_entries"]
+
+SUFFIX = ".jsonl"
 
 OBJECT_REPLIES = 64
 """Replies in one object of a store that cannot append; a killed process loses at most so many."""
 
 
-class LoggedChat:
-    """A chat model that is asked only what no log answers.
+@dataclass(frozen=True)
+class Entry:
+    """One line of a log: a request's key, the reply, and what it cost in dollars (0 where no price was known)."""
 
-    Args:
-        model: the engine.
-        log: where its replies are kept.
-    """
+    key: str
+    reply: ChatReply
+    usd: float
 
-    def __init__(self, model: ChatModel, log: ResponseLog) -> None:
-        self._model = model
-        self._log = log
+    @classmethod
+    def read(cls, line: bytes) -> Entry:
+        """Parse a line; raises ValueError, TypeError, KeyError or AttributeError where it is no entry."""
+        fields = json.loads(line)
+        return cls(fields.pop("key"), usd=fields.pop("usd", 0.0), reply=ChatReply(**fields))
 
-    def ask(self, requests: Sequence[ChatRequest], counts: Counter[str]) -> list[ChatReply | Reject]:
-        """Return the outcome of each request.
-
-        Engines that answer some requests together are always given the same ones together, all of them if
-        one is missing: which replies were logged before must not show in the others.
-
-        Args:
-            requests: what to ask; equal ones are sent once.
-            counts: ``calls``, ``reused_replies``, ``input_tokens`` and ``output_tokens`` are added to it.
-        """
-        self._log.refresh()
-        keys: list[str] = []
-        missing: dict[str, ChatRequest] = {}
-        for start in range(0, len(requests), self._model.together):
-            group = requests[start : start + self._model.together]
-            names = [request_key(self._model.identity, group, place) for place in range(len(group))]
-            keys += names
-            if any(self._log.get(name) is None for name in names):
-                missing.update(zip(names, group, strict=True))
-        rejects = self._send(missing, counts) if missing else {}
-        counts["calls"] += len(missing)
-        counts["reused_replies"] += len(keys) - len(missing)
-        return [self._log.get(key) or rejects[key] for key in keys]
-
-    def _send(self, requests: dict[str, ChatRequest], counts: Counter[str]) -> dict[str, Reject]:
-        """Ask the model; its replies are in the log afterwards, its rejects are returned by key."""
-        names = list(requests)
-        rejects: dict[str, Reject] = {}
-        try:
-            for position, outcome in self._model.complete(list(requests.values())):
-                if isinstance(outcome, Reject):
-                    rejects[names[position]] = outcome
-                    continue
-                self._log.append(names[position], outcome)
-                counts["input_tokens"] += outcome.input_tokens
-                counts["output_tokens"] += outcome.output_tokens
-        finally:
-            self._log.commit()
-        return rejects
+    def line(self) -> bytes:
+        """Return the line."""
+        return json.dumps({"key": self.key, **self.reply.__dict__, "usd": self.usd}).encode() + b"\n"
 
 
-def request_key(identity: str, group: Sequence[ChatRequest], place: int) -> str:
-    """Return what a reply is found by: a hash of the engine, the requests answered together, and which one."""
-    asked = [[request.messages, request.schema, request.schema_name] for request in group]
-    text = json.dumps([identity, asked, place], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def read_entries(folder: Storage) -> Iterator[Entry]:
+    """Yield every reply of a folder, in no order; half a line that a killed writer left is passed over."""
+    for name in folder.names():
+        if name.endswith(SUFFIX):
+            with folder.open(name) as file:
+                yield from (Entry.read(line) for line in file if line.endswith(b"\n"))
 
 
 class ResponseLog:
@@ -92,82 +62,118 @@ class ResponseLog:
     """
 
     def __init__(self, folder: Storage) -> None:
-        self._folder = folder
+        self.folder = folder
         self._replies: dict[str, ChatReply] = {}
+        self._usd: dict[str, float] = {}
         self._read: dict[str, int] = {}
         self._own: set[str] = set()
         self._file: FileIO | None = None
         self._pending: list[bytes] = []
+        self._lock = threading.RLock()
         self.refresh()
 
     def get(self, key: str) -> ChatReply | None:
         """Return the reply to a request, or None if there has been none."""
         return self._replies.get(key)
 
+    def spent(self) -> dict[str, float]:
+        """Return the dollars in each file of other processes, as far as read."""
+        return dict(self._usd)
+
     def refresh(self) -> None:
         """Read what other processes have appended since."""
-        for name in self._folder.names():
-            is_news = name not in self._own and (self._folder.is_local or name not in self._read)
-            if name.endswith(".jsonl") and is_news:
-                self._read_on(name)
+        with self._lock:
+            for name in self.folder.names():
+                is_news = name not in self._own and (self.folder.is_local or name not in self._read)
+                if name.endswith(SUFFIX) and is_news:
+                    self._read_on(name)
 
     def _read_on(self, name: str) -> None:
         start = self._read.get(name, 0)
-        with self._folder.open(name) as file:
+        with self.folder.open(name) as file:
             file.seek(start)
             whole, newline, _ = file.read().rpartition(b"\n")
         self._read[name] = start + len(whole) + len(newline)
         for line in whole.splitlines():
-            key, reply = self._parse(name, line)
-            self._replies.setdefault(key, reply)
+            entry = self._parse(name, line)
+            self._replies.setdefault(entry.key, entry.reply)
+            self._usd[name] = self._usd.get(name, 0.0) + entry.usd
 
-    def _parse(self, name: str, line: bytes) -> tuple[str, ChatReply]:
+    def _parse(self, name: str, line: bytes) -> Entry:
         try:
-            entry = json.loads(line)
-            return entry.pop("key"), ChatReply(**entry)
+            return Entry.read(line)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            shown = f"{self._folder.path(name)} holds a line that is no reply: {line[:60]!r}"
+            shown = f"{self.folder.path(name)} holds a line that is no reply: {line[:60]!r}"
             raise FatalError(f"{shown} (delete the line; its request is sent again)") from error
 
-    def append(self, key: str, reply: ChatReply) -> None:
-        """Keep a reply: written at once to a local file, whatever happens to this process afterwards.
+    def append(self, key: str, reply: ChatReply, usd: float = 0.0) -> None:
+        """Keep a reply and its price: written at once to a local file, whatever happens to this process afterwards.
 
         Raises:
             FatalError: the disk is full or lost.
         """
-        if key in self._replies:
-            return
-        line = json.dumps({"key": key, **asdict(reply)}).encode() + b"\n"
-        if self._folder.is_local:
-            self._write(line)
-        else:
-            self._pending.append(line)
-            if len(self._pending) >= OBJECT_REPLIES:
-                self.commit()
-        self._replies[key] = reply
+        with self._lock:
+            if key in self._replies:
+                return
+            line = Entry(key, reply, usd).line()
+            if self.folder.is_local:
+                self._write(line)
+            else:
+                self._pending.append(line)
+                if len(self._pending) >= OBJECT_REPLIES:
+                    self.commit()
+            self._replies[key] = reply
 
     def commit(self) -> None:
         """Make everything appended so far outlast a power cut."""
         try:
-            if self._file is not None:
-                os.fsync(self._file.fileno())
-            if self._pending:
-                self._folder.write(self._new_name(), b"".join(self._pending))
-                self._pending.clear()
+            with self._lock:
+                file = self._file
+                if self._pending:
+                    self.folder.write(self._new_name(), b"".join(self._pending))
+                    self._pending.clear()
+            if file is not None:
+                os.fsync(file.fileno())
         except OSError as error:
-            raise FatalError(f"cannot keep replies in {self._folder.url}: {error}") from error
+            raise FatalError(f"cannot keep replies in {self.folder.url}: {error}") from error
+
+    def close(self) -> None:
+        """Commit and let go of the file."""
+        self.commit()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def own_file(self) -> str:
+        """Return the name of this process's file in a local folder; as long as it is open it is locked."""
+        with self._lock:
+            if self._file is None:
+                os.makedirs(self.folder.root, exist_ok=True)
+                name = self._new_name()
+                self._file = FileIO(self.folder.path(name), "ab")
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return Path(str(self._file.name)).name
+
+    def is_in_use(self, name: str) -> bool:
+        """Tell whether the process that writes a file lives; only in a local folder."""
+        if not self.folder.exists(name):
+            return False
+        with open(self.folder.path(name), "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
     def _write(self, line: bytes) -> None:
         try:
-            if self._file is None:
-                os.makedirs(self._folder.root, exist_ok=True)
-                self._file = FileIO(self._folder.path(self._new_name()), "ab")
-            if self._file.write(line) != len(line):
+            self.own_file()
+            if self._file is None or self._file.write(line) != len(line):
                 raise OSError("only part of a reply was written")
         except OSError as error:
-            raise FatalError(f"cannot keep replies in {self._folder.url}: {error}") from error
+            raise FatalError(f"cannot keep replies in {self.folder.url}: {error}") from error
 
     def _new_name(self) -> str:
-        name = f"{uuid.uuid4().hex}.jsonl"
+        name = f"{uuid.uuid4().hex}{SUFFIX}"
         self._own.add(name)
         return name

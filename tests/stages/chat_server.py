@@ -43,8 +43,15 @@ def completion(content: str | None, finish_reason: str = "stop", **message: Any)
 
 def good_reply(body: dict[str, Any]) -> Answer:
     """Answer with what the last line of the first user message asks for."""
-    kind = body["messages"][1]["content"].rpartition("Write: ")[2]
+    content = body["messages"][1]["content"]
+    text = content if isinstance(content, str) else content[0]["text"]
+    kind = text.rpartition("Write: ")[2]
     return completion(json.dumps(GOOD_REPLIES.get(kind, {"description": "A boat."})))
+
+
+class _Listener(ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = True
 
 
 class ChatServer:
@@ -63,7 +70,7 @@ class ChatServer:
         self.most_at_once = 0
         self._at_once = 0
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._http = _Listener(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
 
     @property

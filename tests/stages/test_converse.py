@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pytest
 import torch
 from chat_server import Answer, ChatServer, completion
+from pydantic import ValidationError
 from tiny_chat import save_tiny_chat
 
 from schemas.errors import FatalError
@@ -135,9 +137,10 @@ def test_row_without_any_good_reply_is_rejected(tmp_path: Path, chat_server: Cha
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (completion(None, "content_filter"), "refused"), (completion('{"desc', "length"), "reply_cut"),
+        (completion(None, "content_filter"), "content_filtered"), (completion('{"desc', "length"), "reply_cut"),
         (Answer(200, {"choices": []}), "empty_reply"), (Answer(500, "oops"), "llm_error"),
-        (Answer(429, {}, {"Retry-After": "0.01"}), "llm_error"), (Answer(200, "{"), "llm_error"),
+        (Answer(200, "{"), "llm_error"), (completion(None, refusal="I will not"), "refused"),
+        (Answer(400, {"error": {"message": "stopped", "code": "content_filter"}}), "content_filtered"),
     ],
 )
 def test_failures_have_their_reason(
@@ -191,14 +194,56 @@ def test_detail_question_depends_on_seed_and_sample(tmp_path: Path, chat_server:
     assert chat_server.calls == 1
 
 
-def test_fingerprinted_files_and_estimate(tmp_path: Path) -> None:
-    """Prompts always count as model files, a model only where it is run here; the estimate counts calls."""
+def test_image_goes_along(tmp_path: Path, chat_server: ChatServer) -> None:
+    """With `send_image` the first user message holds text and image; a row without an image is not asked about."""
+    chat_server.script.append(completion("bad"))
+    stage = opened(tmp_path, {"model": "tiny", "base_url": chat_server.url, "send_image": True}, kinds=["detail"])
+    schema = pa.schema([("id", pa.string()), *stage.consumes, *stage.optional])
+    png = b"\x89PNG\r\n\x1a\nrest"
+    rows = [{**BOAT, "image_bytes": png}, {**HOUSE, "image_bytes": None}, {**BOAT, "image_bytes": b"\xff\xd8\xffrest"}]
+    found = stage.process(pa.Table.from_pylist(rows, schema=schema)).to_pylist()
+    assert [row["_reason"] for row in found] == [None, "no_image", None]
+    assert chat_server.calls == 3
+    sent = [body["messages"][1]["content"] for body in chat_server.bodies]
+    assert {part["type"] for part in sent[0]} == {"text", "image_url"}
+    urls = [content[1]["image_url"]["url"] for content in sent]
+    kinds = sorted(url.partition(";base64,")[0] for url in urls[:2])
+    assert kinds == ["data:image/jpeg", "data:image/png"]
+    assert urls[2] in urls[:2]  # asked again, with its image
+    assert base64.b64decode(urls[0].partition(",")[2]) in {png, b"\xff\xd8\xffrest"}
+
+
+def test_local_model_takes_no_image() -> None:
+    """The config says so at once."""
+    with pytest.raises(ValidationError, match="send_image"):
+        ConverseConfig.model_validate(
+            {"use": "converse", "chat": {"engine": "transformers", "model": "org/model", "send_image": True}}
+        )
+
+
+def test_fingerprinted_files(tmp_path: Path) -> None:
+    """Prompts always count as model files, a model only where it is run here."""
     remote = Converse(ConverseConfig.model_validate({"use": "converse", "chat": {"model": "gpt"}}))
     local_chat = {"engine": "transformers", "model": str(tmp_path)}
     local = Converse(ConverseConfig.model_validate({"use": "converse", "kinds": ["detail"], "chat": local_chat}))
     assert len(remote.model_files()) == 3
     assert local.model_files() == [str(tmp_path), str(prompt_file("detail"))]
-    assert remote.estimate(10) == {"calls": 30}
+
+
+def test_estimate_comes_from_prompts_and_earlier_replies(tmp_path: Path, chat_server: ChatServer) -> None:
+    """Rows that say nothing cost nothing; after the first replies their length counts; a local model is free."""
+    stage = opened(tmp_path, {"model": "gpt-4.1-mini-2025-04-14", "base_url": chat_server.url}, kinds=["detail"])
+    rows = [BOAT, HOUSE, {"id": "3", "captions": [], "boxes": None}]
+    sample = pa.Table.from_pylist(rows, schema=pa.schema([("id", pa.string()), *stage.consumes, *stage.optional]))
+    before = stage.estimate(300, sample)
+    assert before["calls"] == 200
+    assert 200 * 100 < before["input_tokens"] < 200 * 1000
+    assert before["usd"] == pytest.approx((before["input_tokens"] * 0.4 + before["output_tokens"] * 1.6) / 1e6)
+    assert before["usd"] < before["usd_at_most"]
+    process(stage, [BOAT])
+    assert stage.estimate(300, sample)["output_tokens"] == 200 * 5
+    unknown = opened(tmp_path, {"model": "mine", "base_url": chat_server.url}, kinds=["detail"])
+    assert "usd" not in unknown.estimate(300, sample)
 
 
 def test_naughty_strings_are_data(tmp_path: Path, chat_server: ChatServer) -> None:

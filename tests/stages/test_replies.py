@@ -95,8 +95,9 @@ def test_ordinary_numbers_are_fine(text: str) -> None:
 @pytest.mark.parametrize(
     ("finish_reason", "text", "reason"),
     [
-        ("length", '{"descr', "reply_cut"), ("content_filter", "", "refused"), ("refusal", "I will not", "refused"),
-        ("stop", " ", "empty_reply"), ("stop", "Once upon a time", "bad_reply"),
+        ("length", '{"descr', "reply_cut"), ("content_filter", "", "content_filtered"),
+        ("refusal", "I will not", "refused"), ("none", "", "empty_reply"), ("stop", " ", "empty_reply"),
+        ("stop", "Once upon a time", "bad_reply"), ("stop", '{"description": "A boat lies', "bad_reply"),
     ],
 )
 def test_useless_replies_have_their_reason(finish_reason: str, text: str, reason: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from chat_server import Answer, ChatServer, completion
 
-from schemas.errors import FatalError, Reject
+from schemas.errors import FatalError, Paused, Reject
 from stages.models.chat import ChatConfig, ChatReply, ChatRequest, Message, open_chat
 from stages.models.chat_openai import OpenAIChat
 
@@ -94,6 +94,89 @@ def test_lasting_failure_costs_one_request(chat_server: ChatServer) -> None:
     assert isinstance(answers[1], ChatReply)
 
 
+def test_being_told_to_wait_is_no_failure(chat_server: ChatServer) -> None:
+    """429s do not use up the retries; the request is sent again until it is answered."""
+    chat_server.script.extend([Answer(429, {}, {"Retry-After": "0.01"})] * 6)
+    assert isinstance(outcome(config(chat_server, retries=0)), ChatReply)
+    assert chat_server.calls == 7
+
+
+def test_request_is_given_up_at_its_deadline(chat_server: ChatServer) -> None:
+    """A server that refuses for ever costs the request its deadline; the reject says what the server said last."""
+    chat_server.respond = lambda body: Answer(429, {"error": {"message": "not now"}}, {"Retry-After": "0.05"})
+    answer = outcome(config(chat_server, deadline_s=1))
+    assert isinstance(answer, Reject)
+    assert answer.reason == "llm_error"
+    assert "not now" in answer.detail
+
+
+def test_busy_server_gets_fewer_requests_at_once(chat_server: ChatServer) -> None:
+    """A server that refuses all beyond four at once is soon asked few at once, and answers everything."""
+    at_once = 0
+
+    def respond(body: dict[str, Any]) -> Answer:
+        nonlocal at_once
+        at_once += 1
+        try:
+            time.sleep(0.01)
+            return completion("x") if at_once <= 4 else Answer(429, {}, {"Retry-After": "0.01"})
+        finally:
+            at_once -= 1
+
+    chat_server.respond = respond
+    answers = list(OpenAIChat(config(chat_server, concurrency=32)).complete([request()] * 300))
+    assert all(isinstance(answer, ChatReply) for _, answer in answers)
+    assert chat_server.calls < 3 * 300
+
+
+def test_rates_are_kept(chat_server: ChatServer) -> None:
+    """At most the burst and the rate's share of the time passed have come to the server."""
+    chat = OpenAIChat(config(chat_server, requests_per_min=600), actors=2)
+    started = time.monotonic()
+    list(chat.complete([request()] * 30))
+    passed_s = time.monotonic() - started
+    assert chat_server.calls == 30
+    assert passed_s >= (30 - 25 - 1) / 5  # 300 a minute for each of two actors: 25 at once, then 5 a second
+
+
+def test_empty_account_pauses(chat_server: ChatServer) -> None:
+    """A 429 that means an empty account is not waited for; replies in flight are handed over first."""
+    chat_server.script.append(completion("paid"))
+    error = {"message": "You exceeded your quota", "code": "insufficient_quota"}
+    chat_server.respond = lambda body: Answer(429, {"error": error})
+    answers = OpenAIChat(config(chat_server)).complete([request()] * 5)
+    assert next(answers)[1] == ChatReply("paid", "stop", 10, 5)
+    with pytest.raises(Paused, match="topped up"):
+        list(answers)
+
+
+def test_first_request_goes_alone(chat_server: ChatServer) -> None:
+    """Only one request at a time is refused while the engine learns what the server understands."""
+
+    def respond(body: dict[str, Any]) -> Answer:
+        time.sleep(0.02)
+        known = "response_format" not in body
+        return completion("x") if known else Answer(400, {"error": {"message": "response_format: unknown"}})
+
+    chat_server.respond = respond
+    answers = dict(OpenAIChat(config(chat_server)).complete([request()] * 20))
+    assert len(answers) == 20
+    assert sum("response_format" in body for body in chat_server.bodies) == 2
+
+
+def test_newer_name_of_the_limit_is_learnt(chat_server: ChatServer) -> None:
+    """A model that wants max_completion_tokens gets it, and is asked by that name from then on."""
+
+    def respond(body: dict[str, Any]) -> Answer:
+        message = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+        return Answer(400, {"error": {"message": message}}) if "max_tokens" in body else completion("fine")
+
+    chat_server.respond = respond
+    chat = OpenAIChat(config(chat_server, max_tokens=9))
+    assert len(list(chat.complete([request()] * 3))) == 3
+    assert [body.get("max_completion_tokens") for body in chat_server.bodies] == [None, 9, 9, 9]
+
+
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_wrong_key_or_model_stops_the_run(chat_server: ChatServer, status: int) -> None:
     """One line names the server and the model."""
@@ -127,13 +210,18 @@ def test_server_without_schemas_is_asked_more_simply(chat_server: ChatServer, kn
 
 
 def test_other_bad_request_is_not_asked_again(chat_server: ChatServer) -> None:
-    """A 400 about something else costs its request at once; one about length says so."""
-    error = {"message": "too many tokens", "code": "context_length_exceeded"}
-    chat_server.script.extend([Answer(400, {"error": {"message": "bad"}}), Answer(400, {"error": error})])
-    first, second = outcome(config(chat_server)), outcome(config(chat_server))
-    assert isinstance(first, Reject)
-    assert isinstance(second, Reject)
-    assert (first.reason, second.reason, chat_server.calls) == ("llm_error", "prompt_too_long", 2)
+    """A 400 about something else costs its request at once; one about length or content says so."""
+    errors = [
+        {"message": "bad"},
+        {"message": "too many", "code": "context_length_exceeded"},
+        {"message": "This model's maximum context length is 2048 tokens."},
+        {"message": "The prompt triggered the content management policy", "code": "content_filter"},
+    ]
+    chat_server.script.extend(Answer(400, {"error": error}) for error in errors)
+    answers = [outcome(config(chat_server)) for _ in errors]
+    reasons = [answer.reason for answer in answers if isinstance(answer, Reject)]
+    assert reasons == ["llm_error", "prompt_too_long", "prompt_too_long", "content_filtered"]
+    assert chat_server.calls == 4
 
 
 def test_nobody_there_is_unreachable() -> None:
@@ -176,7 +264,7 @@ def test_body_that_is_no_completion_is_an_error(chat_server: ChatServer, body: s
         (completion("cut", "length"), ChatReply("cut", "length", 10, 5)),
         (completion(None, "content_filter"), ChatReply("", "content_filter", 10, 5)),
         (completion(None, refusal="I will not"), ChatReply("I will not", "refusal", 10, 5)),
-        (Answer(200, {"choices": []}), ChatReply("", "stop", 0, 0)),
+        (Answer(200, {"choices": []}), ChatReply("", "none", 0, 0)),
     ],
 )
 def test_paid_but_useless_replies_are_replies(

@@ -6,8 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +19,8 @@ import pytest
 from schemas.errors import FatalError, Reject
 from schemas.storage import Storage
 from stages.models.chat import ChatReply, ChatRequest, Message
-from stages.models.response_log import LoggedChat, ResponseLog, request_key
+from stages.models.logged_chat import LoggedChat, request_key
+from stages.models.response_log import ResponseLog, read_entries
 
 REPLY = ChatReply("text \ud83d \n", "stop", 3, 4)
 
@@ -33,6 +38,9 @@ class Echo:
         self.together = together
         self.fails = fails
         self.asked: list[str] = []
+
+    def close(self) -> None:
+        """Nothing to close."""
 
     def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | Reject]]:
         texts = [request.messages[0]["content"] for request in requests]
@@ -193,6 +201,57 @@ def test_reply_depends_on_its_batch(tmp_path: Path) -> None:
     ask(tmp_path, Echo(2), "ab")
     other, _ = ask(tmp_path, model := Echo(2), "ac")
     assert (model.asked, other) == (["a", "c"], ["a of a c", "c of a c"])
+
+
+def test_threads_that_ask_the_same_send_it_once(tmp_path: Path) -> None:
+    """What one thread is asking just now, another waits for: a reply, a reject or the end of the engine."""
+    asked, go = threading.Event(), threading.Event()
+
+    class Slow(Echo):
+        def complete(self, requests: Sequence[ChatRequest]) -> Iterator[tuple[int, ChatReply | Reject]]:
+            asked.set()
+            go.wait()
+            if requests[0].messages[0]["content"] == "z":
+                raise FatalError("the key ran out")
+            yield from super().complete(requests)
+
+    def waiting(texts: str) -> Future[list[ChatReply | Reject]]:
+        return threads.submit(chat.ask, [request(text) for text in texts], Counter())
+
+    chat = LoggedChat(model := Slow(fails="b"), ResponseLog(Storage(str(tmp_path))))
+    with ThreadPoolExecutor() as threads:
+        for texts in ("ab", "z"):
+            asked.clear()
+            go.clear()
+            first = waiting(texts)
+            asked.wait()
+            second = waiting(texts)
+            time.sleep(0.3)  # by now the second thread has seen that the first one asks
+            go.set()
+            if texts == "z":
+                assert {type(first.exception()), type(second.exception())} == {FatalError}
+            else:
+                assert first.result() == second.result()
+    assert model.asked == ["a", "b"]
+
+
+def test_entries_tell_what_was_paid(tmp_path: Path) -> None:
+    """Reply and price of every line are read back, whoever wrote it; a torn line is passed over."""
+    for name in "ab":
+        log = ResponseLog(Storage(str(tmp_path)))
+        log.append(name, REPLY, 0.5)
+        log.close()
+    torn = next(tmp_path.iterdir())
+    torn.write_bytes(torn.read_bytes() + b'{"key": "c", "te')
+    entries = sorted(read_entries(Storage(str(tmp_path))), key=lambda entry: entry.key)
+    assert [(entry.key, entry.reply, entry.usd) for entry in entries] == [("a", REPLY, 0.5), ("b", REPLY, 0.5)]
+
+
+def test_image_enters_the_key() -> None:
+    """The same question about another image, or about none, is another request."""
+    images = [None, b"one", b"two"]
+    keys = {request_key("m", [replace(request("a"), image=image)], 0) for image in images}
+    assert len(keys) == 3
 
 
 def test_replies_are_kept_when_the_engine_stops(tmp_path: Path) -> None:
