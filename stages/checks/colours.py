@@ -27,8 +27,6 @@ TYPICAL = {
 }
 """Colours that things have unless somebody says otherwise; zebras are black and white."""
 
-DOES_NOT_COLOUR = {"light", "eyed", "haired"}
-
 
 @dataclass(frozen=True)
 class Colour:
@@ -45,17 +43,9 @@ def attached_colours(sentence: Sentence) -> Iterator[Colour]:
     taken = {place for phrase in sentence.phrases for place in range(phrase.noun, phrase.end)}
     for place, word in enumerate(sentence.words):
         shades = COLOURS.get(word.text)
-        if shades is None or (place in taken and not _is_colour_here(sentence, place)):
+        if shades is None or place in taken:
             continue
         yield Colour(place, word.text, shades, _coloured(sentence, place))
-
-
-def _is_colour_here(sentence: Sentence, place: int) -> bool:
-    """Tell the colour from the fruit: "orange" after a verb or before a noun."""
-    before = sentence.words[place - 1].text if place else ""
-    return before in ("is", "are", "was", "were", "be", "in", "painted", "bright", "dark", "light") or any(
-        phrase.begin <= place < phrase.noun for phrase in sentence.phrases
-    )
 
 
 def _coloured(sentence: Sentence, place: int) -> Phrase | None:

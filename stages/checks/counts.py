@@ -24,10 +24,11 @@ MANY_BOXES = 10
 
 IN_ALL = re.compile(
     r"^(?:(?:that|which|who)? ?(?:can|could|are|is|may) ?(?:be)? ?(?:seen|counted|visible|present|shown|made out|spotted|"
-    r"found|in view|in sight|in total)|in (?:all|total|view|sight|(?:the|this) (?:image|picture|photo|scene|photograph))|"
-    r"altogether|all told|here|visible|present|[.!,;]|and\b|$)"
+    r"found|in view|in sight|in total|there|here)|in (?:all|total|view|sight|(?:the|this) "
+    r"(?:image|picture|photo|scene|photograph))|altogether|all told|here|visible|present)\b"
 )
 """What follows a number of things that is said to be all there are."""
+END = re.compile(r"^(?:[.!,;]|and\b|or\b|$)")
 
 THERE = re.compile(r"\b(?:there(?:'s| is| are| were| was)|i (?:can )?(?:see|count|make out|can make out)|i see)\b[^.,;]{0,20}$")
 EVERYWHERE = re.compile(r"^(?:(?:are|is|was|were) )?(?:\w+ )?(?:in|at|on|here|there|anywhere|to|visible|seen|present|[.!?,;]|$)")
@@ -62,9 +63,9 @@ def _claim(phrase: Phrase, statement: Statement) -> _Claim | None:
     before, after = _around(statement.sentence, phrase)
     if before.endswith("of the ") or re.search(r"\b(?:other|more|another|besides)\b", before):
         return _Claim(quantity, False)
-    is_all = quantity.is_total or bool(IN_ALL.match(after) and (THERE.search(before) or not after.startswith("and")))
-    asked = re.search(r"\bhow many\b", statement.question.text.lower())
-    return _Claim(quantity, is_all or bool(asked and statement.is_first and THERE.search(before) and IN_ALL.match(after)))
+    asked = statement.is_first and re.search(r"\bhow many\b", statement.question.text.lower())
+    is_ended = END.match(after) and (THERE.search(before) or (asked and not before))
+    return _Claim(quantity, quantity.is_total or bool(IN_ALL.match(after) or is_ended))
 
 
 def _around(sentence: Sentence, phrase: Phrase) -> tuple[str, str]:
@@ -135,7 +136,7 @@ def _denials(statement: Statement, evidence: Evidence) -> Iterator[tuple[int, in
 def _denies_existence(sentence: Sentence, phrase: Phrase) -> bool:
     """Tell "there is no dog" and "no dog can be seen" from "no dog wears a collar" and "it is not a dog"."""
     before, after = _around(sentence, phrase)
-    if phrase.quantity is not None and phrase.quantity.least > 1:
+    if phrase.determiner not in ("no", "a", "an", "any"):
         return False
     there = re.search(r"\bthere(?:'s| is| are|\b.*n't| seem| seems| appear| appears)\b|\b(?:see|spot|find|make out)\b", before)
     if there:

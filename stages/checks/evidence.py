@@ -149,6 +149,9 @@ def _add_sentence(evidence: Evidence, sentence: Sentence) -> None:
     for phrase in sentence.phrases:
         evidence.named.update(phrase.things)
         evidence.told.update(phrase.things)
+        for end in range(phrase.noun + 1, phrase.end):  # an ice cream store tells of ice cream
+            part = evidence.vocabulary.find([word.text for word in sentence.words[phrase.noun : end]])
+            evidence.named.update(part)
         if phrase.quantity and not phrase.quantity.is_vague:
             for thing in phrase.things:
                 evidence.numbers[thing].add(phrase.quantity.least)

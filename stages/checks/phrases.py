@@ -87,11 +87,14 @@ def read_sentence(text: str, offset: int, vocabulary: Vocabulary) -> Sentence:
         begin, determiner = _left_edge(found, noun, taken)
         if end - noun == 1 and not _stands_as_noun(found, noun, begin, determiner, sentence, vocabulary):
             continue
+        if end - noun == 1 and _qualifies_colour(found, noun, determiner):
+            continue
         surface = found[end - 1].text
         follows = place + 1 < len(spans) and spans[place + 1][0] == end
-        is_head = not follows or _is_verb_after(found, end, _is_plural(surface))
+        is_plural = _is_plural(surface)
+        is_head = not follows or _is_verb_after(found, end, is_plural, _is_animate(things, vocabulary))
         quantity = quantity_before(found, begin, noun)
-        phrase = Phrase(things, begin, noun, end, _is_plural(surface), is_head, determiner, quantity)
+        phrase = Phrase(things, begin, noun, end, is_plural, is_head, determiner, quantity)
         sentence.phrases.append(phrase)
         taken.update(range(noun, end))
     return sentence
@@ -141,9 +144,19 @@ def _is_plural(surface: str) -> bool:
     return surface not in NO_PLURAL and not surface.endswith("ss") and len(lemmas(surface)) > 1
 
 
-def _is_verb_after(found: Sequence[Word], place: int, is_plural: bool) -> bool:
+def _is_verb_after(found: Sequence[Word], place: int, is_plural: bool, is_animate: bool) -> bool:
     """Tell whether the word after a noun is a verb rather than the noun that it qualifies."""
-    return is_verb(found[place].text) and (is_plural or found[place].text.endswith("ing"))
+    word = found[place].text
+    return is_verb(word) and (is_plural or word.endswith("ing") or (is_animate and word.endswith("s")))
+
+
+def _qualifies_colour(found: Sequence[Word], noun: int, determiner: str) -> bool:
+    """Tell whether a word is part of a colour rather than a noun: "jet black", "an orange plate", "it is orange"."""
+    following = found[noun + 1].text if noun + 1 < len(found) else ""
+    if following in COLOURS:
+        return True
+    return found[noun].text in COLOURS and (not determiner or (bool(following) and following not in FUNCTION_WORDS
+                                                               and not found[noun + 1].is_sign))
 
 
 def _stands_as_noun(
@@ -160,7 +173,7 @@ def _stands_as_noun(
     before = found[begin - 1].text
     last = sentence.phrases[-1] if sentence.phrases else None
     if last and last.end == begin == noun:
-        return not (last.is_plural or (_is_animate(last, vocabulary) and word.endswith(("s", "ing"))))
+        return not (last.is_plural or (_is_animate(last.things, vocabulary) and word.endswith(("s", "ing"))))
     if before == "to":
         return _is_plural(word) or (begin > 1 and found[begin - 2].text in BEFORE_TO)
     if found[noun - 1].text.endswith("ly") or (begin == noun and before in ADVERBS):
@@ -170,6 +183,6 @@ def _stands_as_noun(
     return before not in PRONOUNS | MODALS | {"do", "does", "did"} and not word.endswith("ing")
 
 
-def _is_animate(phrase: Phrase, vocabulary: Vocabulary) -> bool:
+def _is_animate(things: Sequence[int], vocabulary: Vocabulary) -> bool:
     living = {*vocabulary.find(["person"]), *vocabulary.find(["animal"])}
-    return any(vocabulary.is_kind_of(thing, being) for thing in phrase.things for being in living)
+    return any(vocabulary.is_kind_of(thing, being) for thing in things for being in living)

@@ -3,79 +3,74 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from stages.checks.evidence import Boxed, Evidence, Point
+from stages.checks.evidence import Boxed, Evidence
 from stages.checks.phrases import Phrase, Sentence
+from stages.checks.places import COMPARISONS, HALVES, Point, in_halves
 from stages.checks.statements import Statement
-from stages.checks.words import PREPOSITIONS
+from stages.checks.words import PREPOSITIONS, number
 
 __all__ = ["position_faults"]
-
-MARGIN = 0.02
-"""How far a centre may lie on the wrong side of another, as a share of the image."""
-HALF_MARGIN = 0.06
-"""How far a centre may lie beyond the middle of the image, as a share of it."""
 
 FRAME = {
     "image", "picture", "photo", "photograph", "frame", "shot", "snapshot", "scene", "view", "composition", "side",
     "half", "part", "edge", "corner", "top", "bottom", "middle", "center", "centre", "area", "end", "foreground",
-    "background", "setting", "third", "distance", "place",
+    "background", "setting", "distance", "place",
 }
 """Names that belong to a place, and are not what is placed."""
 
+IMAGE = r"(?:image|picture|photo|photograph|frame|scene|shot|view)"
 OF = (
     r"(?:(?:on|to|at|by|in) )?(?:(?:the|its|their) )?(?:far |immediate |direct |very )?"
     r"(?P<side>left|right)(?:-hand)?(?: hand)?(?: side)? of"
 )
-LEVEL = r"(?P<level>above|below|beneath|underneath|under)(?! all else)"
-HIGHER = r"(?P<higher>higher|lower)(?: up| down)?(?: in the (?:image|picture|photo|frame|scene))? than"
+LEVEL = r"(?P<level>above|below|beneath|underneath|under)"
+HIGHER = rf"(?P<higher>higher|lower)(?: up| down)?(?: in the {IMAGE})? than"
 RELATION = re.compile(rf"\b(?:{OF}|{HIGHER}|{LEVEL})(?: (?:all|both|each|every one) of)? §(?P<other>\d+)§")
 ITS_SIDE = re.compile(r"\b(?:to|on|at) its (?:immediate |far )?(?P<side>left|right)\b(?! of)")
 
-DIRECTION = r"(?:far|very|extreme|upper|lower|top|bottom|left|right|left-hand|right-hand|hand|middle|center|centre)"
+WHERE = r"(?:far|very|extreme|upper|lower|top|bottom|left|right|left-hand|right-hand|hand|middle|center|centre)"
 IN_FRAME = re.compile(
-    rf"\b(?:on|in|at|to|along|near|towards?|occupies|fills|takes up|takes|occupy|fill)(?: only| just| over)? the"
-    rf"(?P<where>(?:[ -]{DIRECTION})+)(?:[ -](?:side|half|part|edge|corner|third|area|section|portion|end))?"
-    r"(?: of (?:the |this )?(?:image|picture|photo|photograph|frame|scene|shot))?"
-    r"(?! of\b)(?=\s*(?:[,.;:!?()]|$|(?!(?:and|or) (?:left|right))[a-z§]))"
+    rf"\b(?:on|in|at|to|along|near|towards?|occup(?:y|ies)|fills?|takes? up)(?: only| just| over)? the"
+    rf"(?P<where>(?:[ -]{WHERE})+)(?:[ -](?P<part>side|half|part|edge|corner|third|area|section|portion|end))?"
+    rf"(?: of (?:the |this )?{IMAGE})?(?! of\b)"
+    r"(?! (?:track|direction|time|way|moment|order|angle|turn|hand|wing|lane|leg|foot|arm|ear|eye)\b)"
 )
-NOT_A_PLACE = re.compile(r"^ (?:track|direction|time|way|moment|place|order|angle|turn|hand|wing|lane|leg|foot|arm|ear|eye)\b")
+EDGE = {"far", "extreme", "edge", "corner", "very"}
+
+CLAUSE = re.compile(r"[,;:—–]| while | whereas | but ")
+LEADS_IN = {"", "and", "over", "just", "also", "there", "further", "directly", "right", "immediately"}
+SOME = {"one", "another", "other", "others", "some"}
 ALL = {"all", "every", "each", "both"}
 
 
 @dataclass(frozen=True)
+class _Placed:
+    """What a place is said of, and of how many of it at least where a pronoun like "one" or "two" says so."""
+
+    phrase: Phrase
+    least: int | None = None
+
+
+@dataclass(frozen=True)
 class _Masked:
-    """A sentence with §n§ for its phrases, and where each word of it was."""
+    """A sentence with §n§ for its phrases, and for each character the index of its word."""
 
     text: str
     places: list[int]
-    """For each character, the index of its word."""
+
+    def span(self, found: re.Match[str]) -> tuple[int, int]:
+        """Return the words of a match."""
+        return self.places[found.start()], self.places[found.end() - 1] + 1
 
 
 def position_faults(statement: Statement, evidence: Evidence) -> Iterator[tuple[int, int, str]]:
     """Yield the words and a message for each place that the boxes contradict."""
-    sentence = statement.sentence
-    asserted = statement.asserted()
-    masked = _masked(sentence)
-    for found in RELATION.finditer(masked.text):
-        other = sentence.phrases[int(found["other"])]
-        placed = _placed(masked, found, statement)
-        name = found["side"] or found["level"] or found["higher"]
-        if placed and (placed in asserted or placed is statement.antecedent) and other in asserted:
-            yield from _relation(masked, found, placed, other, name, statement, evidence)
-    for found in ITS_SIDE.finditer(masked.text):
-        owner = statement.antecedent
-        placed = _next_phrase(masked, found.end(), sentence)
-        if owner and placed in asserted and placed is not None:
-            yield from _relation(masked, found, placed, owner, found["side"], statement, evidence)
-    for found in IN_FRAME.finditer(masked.text):
-        if NOT_A_PLACE.match(masked.text[found.end() :]):
-            continue
-        placed = _placed(masked, found, statement)
-        if placed and (placed in asserted or placed is statement.antecedent):
-            yield from _frame(masked, found, placed, statement, evidence)
+    masked = _masked(statement.sentence)
+    yield from _relations(masked, statement, evidence)
+    yield from _halves(masked, statement, evidence)
 
 
 def _masked(sentence: Sentence) -> _Masked:
@@ -86,35 +81,80 @@ def _masked(sentence: Sentence) -> _Masked:
     }
     text, places, word = "", [], 0
     while word < len(sentence.words):
-        if word in marks:
-            index, phrase = marks[word]
-            piece, following = f"§{index}§", phrase.end
-        else:
-            piece, following = sentence.words[word].text, word + 1
+        index, phrase = marks.get(word, (-1, None))
+        piece = sentence.words[word].text if phrase is None else f"§{index}§"
         text += piece + " "
         places += [word] * (len(piece) + 1)
-        word = following
+        word = word + 1 if phrase is None else phrase.end
     return _Masked(text.rstrip(), places)
 
 
-def _placed(masked: _Masked, found: re.Match[str], statement: Statement) -> Phrase | None:
+def _relations(masked: _Masked, statement: Statement, evidence: Evidence) -> Iterator[tuple[int, int, str]]:
+    asserted = statement.asserted()
+    for found in RELATION.finditer(masked.text):
+        name = found["side"] or found["level"] or found["higher"]
+        other = statement.sentence.phrases[int(found["other"])]
+        placed = _placed(masked, found, statement)
+        is_there = other in asserted or found["higher"]  # "than" alone does not make it open
+        if placed and is_there and _is_said(placed, statement) and not _is_beside(placed, other, name, statement, evidence):
+            yield *masked.span(found), f"by the boxes it is not {name}"
+    for found in ITS_SIDE.finditer(masked.text):
+        owner, following = statement.antecedent, _next_phrase(masked, found.end(), statement.sentence)
+        if owner is None or following not in asserted or following is None:
+            continue
+        if not _is_beside(_Placed(following), owner, found["side"], statement, evidence):
+            yield *masked.span(found), f"by the boxes it is not {found['side']}"
+
+
+def _is_beside(placed: _Placed, other: Phrase, name: str, statement: Statement, evidence: Evidence) -> bool:
+    """Tell whether the boxes allow that one thing lies there, seen from the other; what has no box may."""
+    here, there = evidence.boxes_of(placed.phrase), evidence.boxes_of(other)
+    if here is None or there is None or here.centres == there.centres:
+        return True
+    compare = COMPARISONS[name]
+    quantify = all if _is_all(other, statement.sentence) else any
+    return _holds(
+        placed, here, lambda centre: quantify(compare(centre, reference) for reference in there.centres), statement
+    )
+
+
+def _halves(masked: _Masked, statement: Statement, evidence: Evidence) -> Iterator[tuple[int, int, str]]:
+    for found in IN_FRAME.finditer(masked.text):
+        where = found["where"].split()
+        names = [name for name in where if name in HALVES]
+        placed = _placed(masked, found, statement)
+        here = evidence.boxes_of(placed.phrase) if placed else None
+        if placed is None or here is None or not names or not _is_said(placed, statement):
+            continue
+        at_edge = bool(EDGE & {*where, found["part"]})
+        if not _holds(placed, here, lambda centre: in_halves(centre, names, at_edge=at_edge), statement):  # noqa: B023
+            yield *masked.span(found), f"by the boxes it is not in the {' '.join(names)} of the image"
+
+
+def _is_said(placed: _Placed, statement: Statement) -> bool:
+    phrases = statement.sentence.phrases
+    return placed.phrase not in phrases or placed.phrase in statement.asserted()
+
+
+def _placed(masked: _Masked, found: re.Match[str], statement: Statement) -> _Placed | None:
     """Return what a place is said of: what follows it at the head of a clause, else what stands before it."""
     phrases = statement.sentence.phrases
-    clause = re.split(r"[,;:—–]| while | whereas | but ", masked.text[: found.start()])[-1]
-    if not clause.strip(" §") or clause.strip() in ("and", "over", "just", "also", "there", "further", "directly"):
-        following = _next_phrase(masked, found.end(), statement.sentence)
-        if following:
-            return following
-    before = [
-        (phrases[int(mark[1])], mark.start()) for mark in re.finditer(r"§(\d+)§", clause)
-    ]
-    free = [phrase for phrase, start in before if not _follows_preposition(clause, start)]
-    if free or before:
-        return free[-1] if free else before[-1][0]
-    if re.match(r"^\s*(?:it|they|he|she)\b", clause) or (not clause.strip() and statement.is_first):
-        return statement.antecedent
-    whole = [phrases[int(mark[1])] for mark in re.finditer(r"§(\d+)§", masked.text[: found.start()])]
-    return whole[0] if len(whole) == 1 else None
+    before = masked.text[: found.start()]
+    clause = CLAUSE.split(before)[-1]
+    if clause.strip() in LEADS_IN and (following := _next_phrase(masked, found.end(), statement.sentence)):
+        return _Placed(following)
+    marks = [(phrases[int(mark[1])], mark.start()) for mark in re.finditer(r"§(\d+)§", clause)]
+    free = [phrase for phrase, start in marks if not _follows_preposition(clause, start)]
+    some = [word for word in clause.split() if word in SOME or number(word) is not None]
+    earlier = [phrases[int(mark)] for mark in re.findall(r"§(\d+)§", before)]
+    if marks and not (some and clause.split()[-1] in some):
+        return _Placed(free[-1] if free else marks[-1][0])
+    topic = earlier[0] if earlier else statement.antecedent
+    if topic is not None and some:
+        return _Placed(topic, number(some[-1]) or 1)
+    if statement.antecedent and (re.match(r"\s*(?:it|they|he|she)\b", clause) or not before.strip()):
+        return _Placed(statement.antecedent)
+    return _Placed(earlier[0]) if len(earlier) == 1 else None
 
 
 def _follows_preposition(clause: str, start: int) -> bool:
@@ -127,73 +167,19 @@ def _next_phrase(masked: _Masked, start: int, sentence: Sentence) -> Phrase | No
     return sentence.phrases[int(following[1])] if following else None
 
 
-def _relation(
-    masked: _Masked, found: re.Match[str], placed: Phrase, other: Phrase, name: str, statement: Statement,
-    evidence: Evidence,
-) -> Iterator[tuple[int, int, str]]:
-    here, there = evidence.boxes_of(placed), evidence.boxes_of(other)
-    if here is None or there is None or here.centres == there.centres:
-        return
-    is_right = COMPARISONS[name]
-    every_other = _is_all(other, statement.sentence)
-
-    def holds(centre: Point) -> bool:
-        answers = [is_right(centre, reference) for reference in there.centres]
-        return all(answers) if every_other else any(answers)
-
-    if not _enough(placed, here, holds, statement):
-        begin, end = masked.places[found.start()], masked.places[found.end() - 1] + 1
-        yield begin, end, f"by the boxes it is not {name}"
-
-
-def _frame(
-    masked: _Masked, found: re.Match[str], placed: Phrase, statement: Statement, evidence: Evidence
-) -> Iterator[tuple[int, int, str]]:
-    here = evidence.boxes_of(placed)
-    directions = [HALVES[word] for word in re.split(r"[ -]", found["where"]) if word in HALVES]
-    if here is None or not directions:
-        return
-    if not _enough(placed, here, lambda centre: all(within(centre) for within in directions), statement):
-        begin, end = masked.places[found.start()], masked.places[found.end() - 1] + 1
-        yield begin, end, f"by the boxes it is not on the {found['where'].strip()}"
-
-
-def _enough(placed: Phrase, boxed: Boxed, holds: Callable[[Point], bool], statement: Statement) -> bool:
-    """Tell whether a place holds for as many boxes as the phrase speaks of."""
-    holding = sum(map(holds, boxed.centres))
-    if _is_all(placed, statement.sentence) and boxed.fit == "same":
-        return holding == len(boxed.centres)
-    if placed.quantity and not placed.quantity.is_vague:
-        return holding >= min(placed.quantity.least, len(boxed.centres))
-    if placed.is_plural and boxed.fit == "same" and placed.determiner:
-        return 2 * holding >= len(boxed.centres)
+def _holds(placed: _Placed, boxed: Boxed, is_there: Callable[[Point], bool], statement: Statement) -> bool:
+    """Tell whether a place holds for as many boxes as are spoken of."""
+    phrase, holding, boxes = placed.phrase, sum(map(is_there, boxed.centres)), len(boxed.centres)
+    if placed.least is not None:
+        return holding >= min(placed.least, boxes)
+    if _is_all(phrase, statement.sentence) and boxed.fit == "same":
+        return holding == boxes
+    if phrase.quantity and not phrase.quantity.is_vague:
+        return holding >= min(phrase.quantity.least, boxes)
+    if phrase.is_plural and boxed.fit == "same" and phrase.determiner:
+        return 2 * holding >= boxes
     return holding > 0
 
 
 def _is_all(phrase: Phrase, sentence: Sentence) -> bool:
-    lead: Sequence[str] = [word.text for word in sentence.words[max(0, phrase.begin - 2) : phrase.noun]]
-    return bool(ALL & set(lead))
-
-
-def _beside(sign: int) -> Callable[[Point, Point], bool]:
-    return lambda centre, reference: sign * (centre[0] - reference[0]) > -MARGIN
-
-
-def _over(sign: int) -> Callable[[Point, Point], bool]:
-    return lambda centre, reference: sign * (centre[1] - reference[1]) > -MARGIN
-
-
-COMPARISONS: dict[str, Callable[[Point, Point], bool]] = {
-    "left": _beside(-1), "right": _beside(1),
-    "above": _over(-1), "higher": _over(-1),
-    "below": _over(1), "beneath": _over(1), "underneath": _over(1), "under": _over(1), "lower": _over(1),
-}
-
-HALVES: dict[str, Callable[[Point], bool]] = {
-    "left": lambda centre: centre[0] < 0.5 + HALF_MARGIN,
-    "right": lambda centre: centre[0] > 0.5 - HALF_MARGIN,
-    "top": lambda centre: centre[1] < 0.5 + HALF_MARGIN,
-    "upper": lambda centre: centre[1] < 0.5 + HALF_MARGIN,
-    "bottom": lambda centre: centre[1] > 0.5 - HALF_MARGIN,
-    "lower": lambda centre: centre[1] > 0.5 - HALF_MARGIN,
-}
+    return any(word.text in ALL for word in sentence.words[max(0, phrase.begin - 2) : phrase.noun])

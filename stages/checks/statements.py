@@ -115,7 +115,7 @@ def _standings(sentence: Sentence, offset: int, is_general: bool) -> list[Standi
             found.append("open")
         elif phrase.noun in denied or phrase.determiner in ("no", "neither"):
             found.append("denied")
-        elif _is_likeness(texts, phrase) or (_is_generic(phrase) and _precedes(texts, phrase, hedges)):
+        elif _is_likeness(texts, phrase) or (_is_indefinite(phrase) and _precedes(texts, phrase, hedges)):
             found.append("open")
         else:
             found.append("asserted")
@@ -161,10 +161,14 @@ def _is_generic(phrase: Phrase) -> bool:
     return phrase.is_bare and phrase.is_plural
 
 
+def _is_indefinite(phrase: Phrase) -> bool:
+    return phrase.is_bare or phrase.determiner in ("a", "an")
+
+
 def _is_likeness(texts: Sequence[str], phrase: Phrase) -> bool:
     before = texts[phrase.begin - 1] if phrase.begin else ""
     if before == "as":
-        return phrase.determiner in ("", "a", "an") and texts[max(0, phrase.begin - 2)] != "well"
+        return phrase.determiner in ("", "a", "an") and phrase.quantity is None and texts[max(0, phrase.begin - 2)] != "well"
     return before in NOT_THERE or texts[max(0, phrase.begin - 2) : phrase.begin] == ["such", "as"]
 
 
