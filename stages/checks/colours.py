@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stages.checks.phrases import Phrase, Sentence
-from stages.checks.words import COLOURS
+from stages.checks.words import COLOURS, FUNCTION_WORDS
 
 if TYPE_CHECKING:
     from stages.checks.evidence import Evidence
@@ -27,6 +27,9 @@ TYPICAL = {
 }
 """Colours that things have unless somebody says otherwise; zebras are black and white."""
 
+PICTURES = {"image", "picture", "photo", "photograph", "snapshot", "shot"}
+"""A black and white one holds nothing black or white."""
+
 
 @dataclass(frozen=True)
 class Colour:
@@ -36,6 +39,8 @@ class Colour:
     name: str
     shades: frozenset[str]
     phrase: Phrase | None
+    is_predicate: bool
+    """Said of what stands before it ("it is red") and not of a noun that follows."""
 
 
 def attached_colours(sentence: Sentence) -> Iterator[Colour]:
@@ -45,16 +50,21 @@ def attached_colours(sentence: Sentence) -> Iterator[Colour]:
         shades = COLOURS.get(word.text)
         if shades is None or place in taken:
             continue
-        yield Colour(place, word.text, shades, _coloured(sentence, place))
+        phrase, is_predicate = _coloured(sentence, place)
+        yield Colour(place, word.text, shades, phrase, is_predicate)
 
 
-def _coloured(sentence: Sentence, place: int) -> Phrase | None:
+def _coloured(sentence: Sentence, place: int) -> tuple[Phrase | None, bool]:
+    """Return what a colour is said of, None where that is no word of the vocabulary."""
     chain = [phrase for phrase in sentence.phrases if phrase.begin <= place < phrase.noun]
     heads = [phrase for phrase in chain if phrase.is_head] or chain
     if heads:
-        return heads[0]
+        return heads[0], False
+    following = [word for word in sentence.words[place + 1 :] if word.text not in COLOURS][:1]
+    if following and not following[0].is_sign and following[0].text not in FUNCTION_WORDS | {"'s"}:
+        return None, False
     before = [phrase for phrase in sentence.phrases if phrase.end <= place and phrase.is_head]
-    return before[-1] if before else None
+    return (before[-1] if before else None), True
 
 
 def colour_faults(statement: Statement, evidence: Evidence) -> Iterator[tuple[int, int, str]]:
@@ -62,11 +72,12 @@ def colour_faults(statement: Statement, evidence: Evidence) -> Iterator[tuple[in
     asserted = statement.asserted()
     for colour in attached_colours(statement.sentence):
         phrase = colour.phrase
-        if phrase is not None and phrase not in asserted:
+        if phrase is not None and (phrase not in asserted or statement.sentence.text_of(phrase) in PICTURES):
             continue
-        if phrase is None and (statement.antecedent is None or _is_open(statement, colour.place)):
+        if phrase is None and _is_open(statement, colour.place):
             continue
-        fault = _fault(colour, phrase or statement.antecedent, evidence)
+        antecedent = statement.antecedent if colour.is_predicate else None
+        fault = _fault(colour, phrase or antecedent, evidence)
         if fault:
             yield colour.place, colour.place + 1, fault
 
@@ -92,5 +103,5 @@ def _is_typical(colour: Colour, phrase: Phrase, evidence: Evidence) -> bool:
     return any(
         known.is_kind_of(thing, typical)
         for shade in colour.shades for name in TYPICAL.get(shade, "").split()
-        for typical in known.find([name]) for thing in phrase.things
+        for typical in known.find(name) for thing in phrase.things
     )

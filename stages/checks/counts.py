@@ -48,10 +48,14 @@ def count_faults(statement: Statement, evidence: Evidence) -> Iterator[tuple[int
     sentence = statement.sentence
     for phrase in statement.asserted():
         claim = _claim(phrase, statement)
-        if claim and phrase.is_head and (fault := _fault(phrase, claim, evidence)):
+        if claim and phrase.is_head and not _is_lenient(phrase, evidence) and (fault := _fault(phrase, claim, evidence)):
             yield phrase.begin, phrase.end, f"{sentence.text_of(phrase)!r}: {fault}"
     yield from _denials(statement, evidence)
     yield from _bare_number(statement, evidence)
+
+
+def _is_lenient(phrase: Phrase, evidence: Evidence) -> bool:
+    return any(evidence.vocabulary.things[thing].lenient for thing in phrase.things)
 
 
 def _claim(phrase: Phrase, statement: Statement) -> _Claim | None:
@@ -119,7 +123,7 @@ def _denials(statement: Statement, evidence: Evidence) -> Iterator[tuple[int, in
         if boxed and boxed.fit == "same":
             yield phrase.begin, phrase.end, f"{sentence.text_of(phrase)!r}: the boxes show {len(boxed.centres)}"
     lowered = sentence.text.lower()
-    persons = evidence.boxes_of_things(evidence.vocabulary.find(["person"]))
+    persons = evidence.boxes_of_things(evidence.vocabulary.find("person"))
     if persons and NOBODY.search(lowered) and re.search(
         r"\b(?:nobody|no one|no-one) (?:is|can be|was|appears)? ?(?:at all|around|here|there|in|on|at|visible|seen|present)\b",
         lowered,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from stages.checks.colours import attached_colours
@@ -107,7 +107,7 @@ class Evidence:
     def _mentions(self, name: str) -> bool:
         things = self.vocabulary.senses.get(name)
         if things:
-            return any(thing in self._all_kinds() for thing in things) or name in self.words
+            return any(thing in self._all_kinds() for thing in things)
         return name in self.words if " " not in name else name in self.text
 
     def _boxes_of_thing(self, thing: int) -> Boxed | None:
@@ -125,15 +125,19 @@ class Evidence:
 
 
 def read_evidence(context: Context) -> Evidence:
-    """Return what is known of an image."""
-    texts = [one_line(text or "") for text in [*context.captions, context.transcript]]
-    labels = [one_line(box["label"].replace("_", " ")).lower() for box in context.boxes or ()]
+    """Return what is known of an image; not to be changed, as it is kept for its next conversation."""
+    boxes = tuple((box["label"], tuple(box["box"])) for box in context.boxes or ())
+    return _read((*context.captions, context.transcript), boxes)
+
+
+@lru_cache(maxsize=64)
+def _read(said: tuple[str | None, ...], boxes: tuple[tuple[str, tuple[float, ...]], ...]) -> Evidence:
+    texts = [one_line(text or "") for text in said]
+    labels = [one_line(label.replace("_", " ")).lower() for label, _ in boxes]
     known = vocabulary().with_names(labels)
-    text = " . ".join(texts).lower()
-    evidence = Evidence(known, text, bool(labels) or any(texts))
-    for label, box in zip(labels, context.boxes or (), strict=True):
-        x1, y1, x2, y2 = box["box"]
-        for thing in known.find(label.split()) if label else ():
+    evidence = Evidence(known, " . ".join(texts).lower(), bool(labels) or any(texts))
+    for label, (_, (x1, y1, x2, y2)) in zip(labels, boxes, strict=True):
+        for thing in known.find(label) if label else ():
             evidence.boxed.setdefault(thing, []).append(((x1 + x2) / 2, (y1 + y2) / 2))
             evidence.named.add(thing)
     for each in texts:
@@ -142,20 +146,31 @@ def read_evidence(context: Context) -> Evidence:
     return evidence
 
 
+def _add_numbers(evidence: Evidence, sentence: Sentence) -> None:
+    """Add each number and, for "two red boats and a blue boat", their sum."""
+    told: defaultdict[int, list[int]] = defaultdict(list)
+    for phrase in sentence.phrases:
+        exact = phrase.quantity.least if phrase.quantity and not phrase.quantity.is_vague else None
+        number = 1 if phrase.determiner in ("a", "an") and not phrase.is_plural else exact
+        for thing in phrase.things if number else ():
+            told[thing].append(number or 1)
+    for thing, numbers in told.items():
+        if numbers != [1]:
+            evidence.numbers[thing].update([*numbers, sum(numbers)])
+
+
 def _add_sentence(evidence: Evidence, sentence: Sentence) -> None:
     for word in sentence.words:
         evidence.words.update(lemmas(word.text))
-        evidence.words.update(re.split(r"-", word.text))
+        evidence.words.update(word.text.split("-"))
+    _add_numbers(evidence, sentence)
     for phrase in sentence.phrases:
         evidence.named.update(phrase.things)
         evidence.told.update(phrase.things)
-        for end in range(phrase.noun + 1, phrase.end):  # an ice cream store tells of ice cream
-            part = evidence.vocabulary.find([word.text for word in sentence.words[phrase.noun : end]])
-            evidence.named.update(part)
-        if phrase.quantity and not phrase.quantity.is_vague:
-            for thing in phrase.things:
-                evidence.numbers[thing].add(phrase.quantity.least)
-        elif phrase.is_plural:
+        for end in range(phrase.noun + 2, phrase.end):  # an ice cream store tells of ice cream
+            part = " ".join(word.text for word in sentence.words[phrase.noun : end])
+            evidence.named.update(evidence.vocabulary.find(part))
+        if phrase.is_plural and (phrase.quantity is None or phrase.quantity.is_vague):
             evidence.many.update(phrase.things)
     for colour in attached_colours(sentence):
         evidence.all_colours |= colour.shades

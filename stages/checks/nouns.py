@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from stages.checks.words import lemmas
@@ -28,37 +28,40 @@ class Thing:
     implied_by: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Vocabulary:
     """Things by number, and the things each name can mean."""
 
     things: Sequence[Thing]
     senses: Mapping[str, tuple[int, ...]]
+    living: frozenset[int]
+    """Persons and animals."""
+    first_words: frozenset[str]
+    """The words that names of several words begin with."""
+    longest: int
+    """The most words a name has."""
 
-    @cached_property
-    def longest(self) -> int:
-        """The most words a name has."""
-        return max(name.count(" ") for name in self.senses) + 1
-
-    @cached_property
-    def first_words(self) -> frozenset[str]:
-        """The words that names of several words begin with."""
-        return frozenset(name.split()[0] for name in self.senses if " " in name)
-
-    def find(self, name: Sequence[str]) -> tuple[int, ...]:
+    def find(self, name: str) -> tuple[int, ...]:
         """Return the things a name can mean, its last word in either number; none where it is not known."""
-        head = "".join(f"{word} " for word in name[:-1])
-        return tuple(dict.fromkeys(
-            thing for lemma in lemmas(name[-1]) for thing in self.senses.get(head + lemma, ())
-        ))
+        head, space, last = name.rpartition(" ")
+        senses = self.senses
+        found = [things for lemma in lemmas(last) if (things := senses.get(f"{head}{space}{lemma}"))]
+        if len(found) == 1:
+            return found[0]
+        return tuple(dict.fromkeys(thing for things in found for thing in things))
 
     def with_names(self, names: Iterable[str]) -> Vocabulary:
         """Return a vocabulary that knows these names too, each as a thing of its own."""
-        new = [name for name in dict.fromkeys(names) if name and not self.find(name.split())]
+        new = [name for name in dict.fromkeys(names) if name and not self.find(name)]
         if not new:
             return self
-        added = {name: (len(self.things) + place,) for place, name in enumerate(new)}
-        return Vocabulary([*self.things, *map(Thing, new)], {**self.senses, **added})
+        return replace(
+            self,
+            things=[*self.things, *map(Thing, new)],
+            senses={**self.senses, **{name: (len(self.things) + place,) for place, name in enumerate(new)}},
+            first_words=self.first_words | _first_words(new),
+            longest=max(self.longest, _longest(new)),
+        )
 
     def is_kind_of(self, thing: int, other: int) -> bool:
         """Tell whether a thing is the other or a kind of it."""
@@ -90,7 +93,18 @@ def vocabulary() -> Vocabulary:
             for name in names:
                 senses[name].append(len(things))
             things.append(thing)
-    return Vocabulary(things, {name: tuple(found) for name, found in senses.items()})
+    roots = {thing for name in ("person", "animal") for thing in senses[name]}
+    living = frozenset(number for number, thing in enumerate(things) if roots & {number, *thing.kinds_of})
+    numbers = {name: tuple(found) for name, found in senses.items()}
+    return Vocabulary(things, numbers, living, _first_words(numbers), _longest(numbers))
+
+
+def _first_words(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.split()[0] for name in names if " " in name)
+
+
+def _longest(names: Iterable[str]) -> int:
+    return max(name.count(" ") for name in names) + 1
 
 
 def _read(line: str, kinds_of: tuple[int, ...]) -> list[tuple[list[str], Thing]]:

@@ -61,7 +61,7 @@ def _persons() -> dict[str, set[int]]:
     known = vocabulary()
 
     def kinds_of(*names: str) -> set[int]:
-        roots = {thing for name in names for thing in known.find([name])}
+        roots = {thing for name in names for thing in known.find(name)}
         return {thing for thing in range(len(known.things)) if any(known.is_kind_of(thing, root) for root in roots)}
 
     male, female = kinds_of("man", "boy"), kinds_of("woman", "girl")

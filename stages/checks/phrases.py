@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from stages.checks.nouns import Vocabulary
-from stages.checks.quantities import Quantity, quantity_before
+from stages.checks.quantities import COLLECTIONS, TUPLES, Quantity, quantity_before
 from stages.checks.words import (
     ADVERBS,
     COLOURS,
@@ -87,12 +87,13 @@ def read_sentence(text: str, offset: int, vocabulary: Vocabulary) -> Sentence:
         begin, determiner = _left_edge(found, noun, taken)
         if end - noun == 1 and not _stands_as_noun(found, noun, begin, determiner, sentence, vocabulary):
             continue
-        if end - noun == 1 and _qualifies_colour(found, noun, determiner):
+        if end - noun == 1 and (_qualifies_colour(found, noun, determiner) or _counts(found, noun)):
             continue
         surface = found[end - 1].text
         follows = place + 1 < len(spans) and spans[place + 1][0] == end
         is_plural = _is_plural(surface)
-        is_head = not follows or _is_verb_after(found, end, is_plural, _is_animate(things, vocabulary))
+        does = bool(determiner) and not vocabulary.living.isdisjoint(things)
+        is_head = not follows or _is_verb_after(found, end, is_plural, does)
         quantity = quantity_before(found, begin, noun)
         phrase = Phrase(things, begin, noun, end, is_plural, is_head, determiner, quantity)
         sentence.phrases.append(phrase)
@@ -107,8 +108,11 @@ def _noun_spans(found: Sequence[Word], vocabulary: Vocabulary) -> list[tuple[int
     while place < len(found):
         longest = vocabulary.longest if found[place].text in vocabulary.first_words else 1
         for length in range(min(longest, len(found) - place), 0, -1):
-            name = [word.text for word in found[place : place + length]]
-            if name[-1][0].isalpha() and (length > 1 or _can_be_noun(name[0])) and (things := vocabulary.find(name)):
+            last = found[place + length - 1].text
+            if not last[0].isalpha() or (length == 1 and not _can_be_noun(last)):
+                continue
+            name = last if length == 1 else " ".join(word.text for word in found[place : place + length])
+            if things := vocabulary.find(name):
                 spans.append((place, place + length, things))
                 place += length - 1
                 break
@@ -150,6 +154,11 @@ def _is_verb_after(found: Sequence[Word], place: int, is_plural: bool, is_animat
     return is_verb(word) and (is_plural or word.endswith("ing") or (is_animate and word.endswith("s")))
 
 
+def _counts(found: Sequence[Word], noun: int) -> bool:
+    """Tell whether a word only counts: "a couple of zebras", "a stack of books"."""
+    return found[noun].text in COLLECTIONS | TUPLES.keys() and noun + 1 < len(found) and found[noun + 1].text == "of"
+
+
 def _qualifies_colour(found: Sequence[Word], noun: int, determiner: str) -> bool:
     """Tell whether a word is part of a colour rather than a noun: "jet black", "an orange plate", "it is orange"."""
     following = found[noun + 1].text if noun + 1 < len(found) else ""
@@ -173,7 +182,7 @@ def _stands_as_noun(
     before = found[begin - 1].text
     last = sentence.phrases[-1] if sentence.phrases else None
     if last and last.end == begin == noun:
-        return not (last.is_plural or (_is_animate(last.things, vocabulary) and word.endswith(("s", "ing"))))
+        return not (last.is_plural or (not vocabulary.living.isdisjoint(last.things) and word.endswith(("s", "ing"))))
     if before == "to":
         return _is_plural(word) or (begin > 1 and found[begin - 2].text in BEFORE_TO)
     if found[noun - 1].text.endswith("ly") or (begin == noun and before in ADVERBS):
@@ -181,8 +190,3 @@ def _stands_as_noun(
     if before in PREPOSITIONS:
         return True
     return before not in PRONOUNS | MODALS | {"do", "does", "did"} and not word.endswith("ing")
-
-
-def _is_animate(things: Sequence[int], vocabulary: Vocabulary) -> bool:
-    living = {*vocabulary.find(["person"]), *vocabulary.find(["animal"])}
-    return any(vocabulary.is_kind_of(thing, being) for thing in things for being in living)

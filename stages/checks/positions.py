@@ -38,6 +38,7 @@ IN_FRAME = re.compile(
     rf"(?: of (?:the |this )?{IMAGE})?(?! of\b)"
     r"(?! (?:track|direction|time|way|moment|order|angle|turn|hand|wing|lane|leg|foot|arm|ear|eye)\b)"
 )
+OPPOSITES = re.compile(r"\bleft\b.*\bright\b|\bright\b.*\bleft\b")
 EDGE = {"far", "extreme", "edge", "corner", "very"}
 
 CLAUSE = re.compile(r"[,;:—–]| while | whereas | but ")
@@ -126,6 +127,8 @@ def _halves(masked: _Masked, statement: Statement, evidence: Evidence) -> Iterat
         here = evidence.boxes_of(placed.phrase) if placed else None
         if placed is None or here is None or not names or not _is_said(placed, statement):
             continue
+        if here.fit == "narrower" and OPPOSITES.search(masked.text):
+            continue  # "the man on the left, the woman on the right": of the two, not of the image
         at_edge = bool(EDGE & {*where, found["part"]})
         if not _holds(placed, here, lambda centre: in_halves(centre, names, at_edge=at_edge), statement):  # noqa: B023
             yield *masked.span(found), f"by the boxes it is not in the {' '.join(names)} of the image"

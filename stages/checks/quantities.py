@@ -8,7 +8,7 @@ from typing import Literal
 
 from stages.checks.words import Word, number
 
-__all__ = ["Quantity", "quantity_before"]
+__all__ = ["COLLECTIONS", "TUPLES", "Quantity", "quantity_before"]
 
 Bound = Literal["exactly", "about", "at least", "at most"]
 

@@ -19,7 +19,7 @@ UNQUOTED = re.compile(
     r"\b(?:reads?|says?|spells|reading|saying|labell?ed|marked|shows|displays) "
     r"(?P<text>[$€£]?\d[\d.,:]*|[A-Z][\w&'’.-]*(?: (?:[A-Z][\w&'’.-]*|of|and|the))*)"
 )
-PROPER = re.compile(r"(?<![.!?\"“] )(?<!^)\b[A-Z][a-z]+(?: (?:of |and |the |& )?[A-Z][a-z]+)+")
+PROPER = re.compile(r"(?<![.!?\"“] )(?<!^)\b[A-Z][\w'’-]+(?: (?:of |and |the |& )?[A-Z][\w'’-]+)+")
 PRICE = re.compile(r"[$€£] ?\d[\d.,]*|\b\d[\d.,]* (?:dollars|euros|pounds|cents)\b")
 
 CLOCK = re.compile(r"\b(?P<hour>\d{1,2}):(?P<minute>\d{2})\b")

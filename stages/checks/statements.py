@@ -21,13 +21,15 @@ __all__ = ["Standing", "Statement", "read_statements"]
 Standing = Literal["asserted", "denied", "open"]
 
 NEGATIONS = {"no", "not", "never", "without", "neither", "nor", "none", "nobody", "cannot", "nothing", "hardly"}
-NEGATING_NOUNS = {"absence", "lack", "instead", "devoid", "free", "rather", "sign", "trace"}
+NEGATING_NOUNS = {"absence", "lack", "instead", "devoid", "free", "rather", "far", "away"}
 HEDGES = {
     "might", "may", "could", "would", "should", "must", "perhaps", "maybe", "possibly", "probably", "presumably",
-    "likely", "if", "whether", "unless", "whenever", "imagine", "suppose", "supposedly",
+    "likely", "if", "whether", "unless", "whenever", "imagine", "suppose", "supposedly", "suggest", "suggests",
+    "suggesting", "indicates", "indicating", "implies", "implying", "needed", "required", "recommended",
 }
 TURNS = {"but", "while", "whereas", "although", "though", "because", "however", "—", "–", "(", ")", ":"}
-NOT_THERE = {"for", "like", "resembling", "resembles", "resemble", "called", "than", "against", "toward", "towards"}
+NOT_THERE = {"for", "like", "resembling", "resembles", "resemble", "called", "than"}
+PROTECTS = {"protect", "protects", "protected", "protecting", "protection", "shield", "shields", "guard", "guards"}
 QUOTATION = re.compile(r"[\"“]([^\"”]+)[\"”]")
 SEEN = re.compile(
     r"\b(?:can|could|may) (?:be|you|one|we|also|clearly|easily|even|just|still|see|find|make|spot|count|notice)\b"
@@ -35,7 +37,7 @@ SEEN = re.compile(
 )
 GENERAL = re.compile(
     r"\b(?:often|usually|typically|generally|commonly|normally|mostly|in general|tends? to|known (?:for|to)|"
-    r"many (?:cultures|countries|people|riders|places)|some people|most people|people (?:use|like|love|enjoy|need)|"
+    r"many (?:cultures|countries|people|riders|places)|(?:some|most) people (?:feel|say|think|believe|like|prefer|use|find|are)|people (?:use|like|love|enjoy|need)|"
     r"(?:one|everyone|anyone|everybody) (?:can|could|may|has|is|holds|wears|needs|would|must|should|uses)|"
     r"what one|when (?:one|you|people)|scientists|experts|researchers|studies)\b"
 )
@@ -136,8 +138,6 @@ def _negates(texts: Sequence[str], place: int) -> bool:
         return True
     if word in NEGATIONS:
         return after not in (",", ".", "only", "doubt", "just", "far", "until", "")
-    if word in ("sign", "trace"):
-        return False
     return word in NEGATING_NOUNS and after in ("of", "than", "from")
 
 
@@ -169,6 +169,10 @@ def _is_likeness(texts: Sequence[str], phrase: Phrase) -> bool:
     before = texts[phrase.begin - 1] if phrase.begin else ""
     if before == "as":
         return phrase.determiner in ("", "a", "an") and phrase.quantity is None and texts[max(0, phrase.begin - 2)] != "well"
+    if texts[max(0, phrase.begin - 1) : phrase.end] in (["at", "the", "camera"], ["into", "the", "camera"]):
+        return True
+    if before in ("against", "from") and PROTECTS & {*texts[max(0, phrase.begin - 5) : phrase.begin]}:
+        return True
     return before in NOT_THERE or texts[max(0, phrase.begin - 2) : phrase.begin] == ["such", "as"]
 
 
@@ -179,13 +183,22 @@ def _is_general(sentence: Sentence, texts: Sequence[str]) -> bool:
     subject = next((phrase for phrase in sentence.phrases if phrase.begin == 0), None)
     if subject is None or not _is_generic(subject):
         return False
-    place = subject.end
+    place = _end_of_list(sentence, texts, subject)
     if texts[place : place + 2] == ["on", "a"] or texts[place : place + 2] == ["like", "this"]:
         place += 3
     verb = texts[place] if place < len(texts) else ""
     if verb in ("are", "can"):
         return _is_general_predicate(texts[place + 1 :])
     return verb in GENERAL_VERBS
+
+
+def _end_of_list(sentence: Sentence, texts: Sequence[str], subject: Phrase) -> int:
+    """Return the word after "plants, animals and people"."""
+    end = subject.end
+    for phrase in sentence.phrases:
+        if phrase.begin > end and {*texts[end : phrase.begin]} <= {",", "and", "or"} and _is_generic(phrase):
+            end = phrase.end
+    return end
 
 
 def _is_general_predicate(rest: Sequence[str]) -> bool:

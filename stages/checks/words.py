@@ -118,7 +118,8 @@ def lemmas(word: str) -> tuple[str, ...]:
     """Return the word and the nouns it can be a form of: "leaves" is of "leave" and of "leaf"."""
     import lemminflect
 
-    return tuple(dict.fromkeys([word, *lemminflect.getLemma(word, "NOUN")]))
+    guess = word.endswith("s")  # of words that its dictionary lacks only these are plurals
+    return tuple(dict.fromkeys([word, *lemminflect.getLemma(word, "NOUN", lemmatize_oov=guess)]))
 
 
 @lru_cache(maxsize=1 << 16)
