@@ -20,6 +20,7 @@ from stages.checks.positions import position_faults
 from stages.checks.readings import reading_faults
 from stages.checks.statements import Statement, read_statements
 from stages.checks.wording import POINTS, mentions
+from stages.checks.words import straight
 
 __all__ = ["CheckConfig", "check"]
 
@@ -74,12 +75,12 @@ def _wording(messages: Messages, kind: str, config: CheckConfig) -> Iterator[Fin
             continue
         least = config.min_words.get(kind, 1) if role == "assistant" else 1
         yield from (Finding("length", turn, *fault) for fault in length_faults(content, least, config.max_words))
-        yield from (Finding("mention", turn, *fault) for fault in mentions(content, role))
+        yield from (Finding("mention", turn, *fault) for fault in mentions(straight(content), role))
         if "language" in config.types and (language := foreign_language(POINTS.sub(" ", content), config.language)):
             yield Finding("language", turn, 0, len(content), f"it is written in {language!r}")
         if role == "assistant" and kind == "reasoning" and config.language == "en":
             question = messages[turn - 1]["content"]
-            yield from (Finding("leak", turn - 1, *fault) for fault in leaks(question, content))
+            yield from (Finding("leak", turn - 1, *fault) for fault in leaks(straight(question), straight(content)))
 
 
 def _grounding(messages: Messages, context: Context, config: CheckConfig) -> Iterator[Finding]:
@@ -92,8 +93,9 @@ def _grounding(messages: Messages, context: Context, config: CheckConfig) -> Ite
     for turn, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
-        answer = POINTS.sub(lambda found: found["name"].ljust(len(found[0])), message["content"])
-        for statement in read_statements(answer, messages[turn - 1]["content"], evidence.vocabulary):
+        answer = straight(POINTS.sub(lambda found: found["name"].ljust(len(found[0])), message["content"]))
+        question = straight(messages[turn - 1]["content"])
+        for statement in read_statements(answer, question, evidence.vocabulary):
             yield from _faults(statement, evidence, turn)
 
 

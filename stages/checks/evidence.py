@@ -12,7 +12,7 @@ from stages.checks.colours import attached_colours
 from stages.checks.finding import Context
 from stages.checks.nouns import Vocabulary, vocabulary
 from stages.checks.phrases import Phrase, Sentence, read_sentence
-from stages.checks.words import lemmas, sentences
+from stages.checks.words import lemmas, sentences, straight
 from stages.context import one_line
 
 __all__ = ["Boxed", "Evidence", "read_evidence"]
@@ -107,7 +107,7 @@ class Evidence:
     def _mentions(self, name: str) -> bool:
         things = self.vocabulary.senses.get(name)
         if things:
-            return any(thing in self._all_kinds() for thing in things)
+            return any(thing in self._all_kinds() for thing in things) or name in self.words
         return name in self.words if " " not in name else name in self.text
 
     def _boxes_of_thing(self, thing: int) -> Boxed | None:
@@ -132,7 +132,7 @@ def read_evidence(context: Context) -> Evidence:
 
 @lru_cache(maxsize=64)
 def _read(said: tuple[str | None, ...], boxes: tuple[tuple[str, tuple[float, ...]], ...]) -> Evidence:
-    texts = [one_line(text or "") for text in said]
+    texts = [straight(one_line(text or "")) for text in said]
     labels = [one_line(label.replace("_", " ")).lower() for label, _ in boxes]
     known = vocabulary().with_names(labels)
     evidence = Evidence(known, " . ".join(texts).lower(), bool(labels) or any(texts))

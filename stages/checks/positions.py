@@ -41,7 +41,7 @@ IN_FRAME = re.compile(
 OPPOSITES = re.compile(r"\bleft\b.*\bright\b|\bright\b.*\bleft\b")
 EDGE = {"far", "extreme", "edge", "corner", "very"}
 
-CLAUSE = re.compile(r"[,;:—–]| while | whereas | but ")
+CLAUSE = re.compile(r"[,;:-]| while | whereas | but ")
 LEADS_IN = {"", "and", "over", "just", "also", "there", "further", "directly", "right", "immediately"}
 SOME = {"one", "another", "other", "others", "some"}
 ALL = {"all", "every", "each", "both"}
@@ -97,7 +97,9 @@ def _relations(masked: _Masked, statement: Statement, evidence: Evidence) -> Ite
         other = statement.sentence.phrases[int(found["other"])]
         placed = _placed(masked, found, statement)
         is_there = other in asserted or found["higher"]  # "than" alone does not make it open
-        if placed and is_there and _is_said(placed, statement) and not _is_beside(placed, other, name, statement, evidence):
+        if placed is None or not is_there or not _is_said(placed, statement):
+            continue
+        if not _is_beside(placed, other, name, statement, evidence):
             yield *masked.span(found), f"by the boxes it is not {name}"
     for found in ITS_SIDE.finditer(masked.text):
         owner, following = statement.antecedent, _next_phrase(masked, found.end(), statement.sentence)

@@ -6,23 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from stages.checks.words import Word, number
+from stages.checks.words import Word, listed, number
 
 __all__ = ["COLLECTIONS", "TUPLES", "Quantity", "quantity_before"]
 
 Bound = Literal["exactly", "about", "at least", "at most"]
 
 TUPLES = {"pair": 2, "couple": 2, "duo": 2, "trio": 3, "quartet": 4, "dozen": 12}
-PAIRED = set(
+PAIRED = listed(
     "skis shoes boots socks gloves mittens glasses sunglasses goggles scissors pants trousers jeans shorts sneakers "
-    "sandals slippers headphones eyes hands feet legs ears wings horns poles pajamas tights leggings chopsticks".split()
+    "sandals slippers headphones eyes hands feet legs ears wings horns poles pajamas tights leggings chopsticks"
 )
 """Things of which a pair is one."""
 
 MANY = {"several": 3, "many": 3, "numerous": 3, "various": 2, "multiple": 2, "few": 2, "dozens": 12, "hundreds": 100}
-COLLECTIONS = set(
+COLLECTIONS = listed(
     "group bunch herd flock crowd row line number lot lots plenty handful variety collection pack set series fleet "
-    "pile stack team swarm array cluster".split()
+    "pile stack team swarm array cluster"
 )
 ONLY = {"only", "just", "exactly", "single", "lone", "sole", "solitary", "precisely"}
 ABOUT = {"about", "around", "nearly", "almost", "roughly", "approximately", "some"}

@@ -17,17 +17,17 @@ READ = re.compile(
 )
 UNQUOTED = re.compile(
     r"\b(?:reads?|says?|spells|reading|saying|labell?ed|marked|shows|displays) "
-    r"(?P<text>[$€£]?\d[\d.,:]*|[A-Z][\w&'’.-]*(?: (?:[A-Z][\w&'’.-]*|of|and|the))*)"
+    r"(?P<text>[$€£]?\d[\d.,:]*|[A-Z][\w&'.-]*(?: (?:[A-Z][\w&'.-]*|of|and|the))*)"
 )
-PROPER = re.compile(r"(?<![.!?\"“] )(?<!^)\b[A-Z][\w'’-]+(?: (?:of |and |the |& )?[A-Z][\w'’-]+)+")
+PROPER = re.compile(r"(?<![.!?\"] )(?<!^)\b[A-Z][\w'-]+(?: (?:of |and |the |& )?[A-Z][\w'-]+)+")
 PRICE = re.compile(r"[$€£] ?\d[\d.,]*|\b\d[\d.,]* (?:dollars|euros|pounds|cents)\b")
 
 CLOCK = re.compile(r"\b(?P<hour>\d{1,2}):(?P<minute>\d{2})\b")
 SPOKEN = re.compile(
-    r"\b(?P<part>quarter|half|twenty-five|twenty five|twenty|ten|five|\d{1,2})(?: minutes)? (?P<side>past|to|after|before) "
-    r"(?P<hour>\w+)\b"
+    r"\b(?P<part>quarter|half|twenty-five|twenty five|twenty|ten|five|\d{1,2})(?: minutes)? "
+    r"(?P<side>past|to|after|before) (?P<hour>\w+)\b"
 )
-SHARP = re.compile(r"\b(?P<hour>\w+) o['’]clock\b")
+SHARP = re.compile(r"\b(?P<hour>\w+) o[']clock\b")
 PARTS = {"quarter": 15, "half": 30, "twenty-five": 25, "twenty five": 25}
 HALF_DAY = 720
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from stages.checks.nouns import Vocabulary
 from stages.checks.phrases import Phrase, Sentence, read_sentence
-from stages.checks.words import FUNCTION_WORDS, sentences
+from stages.checks.words import FUNCTION_WORDS, listed, sentences
 
 __all__ = ["Standing", "Statement", "read_statements"]
 
@@ -27,29 +27,30 @@ HEDGES = {
     "likely", "if", "whether", "unless", "whenever", "imagine", "suppose", "supposedly", "suggest", "suggests",
     "suggesting", "indicates", "indicating", "implies", "implying", "needed", "required", "recommended",
 }
-TURNS = {"but", "while", "whereas", "although", "though", "because", "however", "—", "–", "(", ")", ":"}
+TURNS = {"but", "while", "whereas", "although", "though", "because", "however", "-", "(", ")", ":"}
 NOT_THERE = {"for", "like", "resembling", "resembles", "resemble", "called", "than"}
 PROTECTS = {"protect", "protects", "protected", "protecting", "protection", "shield", "shields", "guard", "guards"}
-QUOTATION = re.compile(r"[\"“]([^\"”]+)[\"”]")
+QUOTATION = re.compile(r"\"([^\"]+)\"")
 SEEN = re.compile(
     r"\b(?:can|could|may) (?:be|you|one|we|also|clearly|easily|even|just|still|see|find|make|spot|count|notice)\b"
     r"(?: (?:be|also|see|seen|find|found|make|made|spot|spotted|count|counted|observe|observed|notice|noticed))*"
 )
 GENERAL = re.compile(
     r"\b(?:often|usually|typically|generally|commonly|normally|mostly|in general|tends? to|known (?:for|to)|"
-    r"many (?:cultures|countries|people|riders|places)|(?:some|most) people (?:feel|say|think|believe|like|prefer|use|find|are)|people (?:use|like|love|enjoy|need)|"
+    r"scientists|experts|researchers|studies|many (?:cultures|countries|people|riders|places)|"
+    r"(?:some|most) people (?:feel|say|think|believe|like|prefer|use|find|are)|people (?:use|like|love|enjoy|need)|"
     r"(?:one|everyone|anyone|everybody) (?:can|could|may|has|is|holds|wears|needs|would|must|should|uses)|"
-    r"what one|when (?:one|you|people)|scientists|experts|researchers|studies)\b"
+    r"what one|when (?:one|you|people))\b"
 )
-GENERAL_VERBS = set(
-    "have has eat live need use protect like love help provide require serve mean make keep leave offer allow tend rely "
-    "depend belong enjoy prefer know become come feed grow give work cost cause form contain consist include act can "
-    "may do absorb reduce improve save symbolize represent attract produce evolved confuse reach vary range think are"
-    .split()
+GENERAL_VERBS = listed(
+    "have has eat live need use protect like love help provide require serve mean make keep leave offer allow tend "
+    "rely depend belong enjoy prefer know become come feed grow give work cost cause form contain consist include "
+    "act can may do absorb reduce improve save symbolize represent attract produce evolved confuse reach vary range "
+    "think are"
 )
 ABOUT_THE_WORLD = re.compile(
-    r"^(?:what|why|where|how|when|which|do|does|are|can|would|should) (?:often |usually )?(?:(?:do|does|are|can|would) )?"
-    r"(?:such |other )?(?!there\b|you\b|they\b|we\b|it\b)(\w+)(?: \w+)*$"
+    r"^(?:what|why|where|how|when|which|do|does|are|can|would|should) (?:often |usually )?"
+    r"(?:(?:do|does|are|can|would) )?(?:such |other )?(?!there\b|you\b|they\b|we\b|it\b)(\w+)(?: \w+)*$"
 )
 
 
@@ -168,7 +169,8 @@ def _is_indefinite(phrase: Phrase) -> bool:
 def _is_likeness(texts: Sequence[str], phrase: Phrase) -> bool:
     before = texts[phrase.begin - 1] if phrase.begin else ""
     if before == "as":
-        return phrase.determiner in ("", "a", "an") and phrase.quantity is None and texts[max(0, phrase.begin - 2)] != "well"
+        is_well = texts[max(0, phrase.begin - 2)] == "well"
+        return _is_indefinite(phrase) and phrase.quantity is None and not is_well
     if texts[max(0, phrase.begin - 1) : phrase.end] in (["at", "the", "camera"], ["into", "the", "camera"]):
         return True
     if before in ("against", "from") and PROTECTS & {*texts[max(0, phrase.begin - 5) : phrase.begin]}:

@@ -9,49 +9,54 @@ from functools import lru_cache
 
 __all__ = [
     "ADVERBS", "AUXILIARIES", "COLOURS", "DETERMINERS", "FUNCTION_WORDS", "MODALS", "NUMBERS", "POSSESSIVES",
-    "PREPOSITIONS", "PRONOUNS", "Word", "is_verb", "lemmas", "number", "sentences", "words",
+    "PREPOSITIONS", "PRONOUNS", "Word", "is_verb", "lemmas", "listed", "number", "sentences", "straight", "words",
 ]
 
-WORD = re.compile(
-    r"\d{1,2}:\d{2}|\d+(?:[.,]\d+)*|[^\W\d_]+n['’]t\b|[^\W\d_]+(?:-[^\W\d_]+)*|['’]s\b|[^\w\s]", re.UNICODE
+WORD = re.compile(r"\d{1,2}:\d{2}|\d+(?:[.,]\d+)*|[^\W\d_]+n't\b|[^\W\d_]+(?:-[^\W\d_]+)*|'s\b|[^\w\s]")
+SENTENCE = re.compile(r"(?:[^.!?;\n]|[.!?;](?![\s\"')]|$))+[.!?;]*[\"')]*")
+STRAIGHT = str.maketrans("\u2018\u2019\u201c\u201d\u2013\u2014", "''\"\"-:")
+
+
+def listed(text: str) -> frozenset[str]:
+    """Return the words of a text."""
+    return frozenset(text.split())
+
+
+ONES = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
+    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
 )
-SENTENCE = re.compile(r"(?:[^.!?;\n]|[.!?;](?![\s\"”'’)]|$))+[.!?;]*[\"”'’)]*")
+NUMBERS = {word: value for value, word in enumerate(ONES)} | {
+    "thirty": 30, "forty": 40, "fifty": 50, "hundred": 100, "thousand": 1000, "both": 2,
+}
 
-NUMBERS = {
-    word: value
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen twenty".split()
-    )
-} | {"thirty": 30, "forty": 40, "fifty": 50, "hundred": 100, "thousand": 1000, "both": 2}
-
-POSSESSIVES = set("my your his her its our their whose".split())
-DETERMINERS = POSSESSIVES | set(
+POSSESSIVES = listed("my your his her its our their whose")
+DETERMINERS = POSSESSIVES | listed(
     "a an the this that these those another each every either neither some any no all half several many few "
-    "multiple numerous various other such what which enough most more much".split()
+    "multiple numerous various other such what which enough most more much"
 )
-PREPOSITIONS = set(
-    "about above across after against along alongside amid amidst among amongst around as at atop before behind below "
-    "beneath beside besides between beyond by despite down during except for from in including inside into like near "
-    "of off on onto opposite out outside over past per since through throughout to toward towards under underneath "
-    "until up upon via with within without than".split()
+PREPOSITIONS = listed(
+    "about above across after against along alongside amid amidst among amongst around as at atop before behind "
+    "below beneath beside besides between beyond by despite down during except for from in including inside into "
+    "like near of off on onto opposite out outside over past per since through throughout to toward towards under "
+    "underneath until up upon via with within without than"
 )
-PRONOUNS = set(
-    "i you he she it we they me him us them who whom that which this these those there here one ones nobody everyone "
-    "everybody anyone anybody none himself herself itself themselves yourself".split()
+PRONOUNS = listed(
+    "i you he she it we they me him us them who whom that which this these those there here one ones nobody "
+    "everyone everybody anyone anybody none himself herself itself themselves yourself"
 )
-AUXILIARIES = set(
+AUXILIARIES = listed(
     "is are was were be been being am has have had having do does did can could may might must shall should will "
     "would cannot isn't aren't wasn't weren't don't doesn't didn't can't couldn't won't wouldn't hasn't haven't "
-    "seem seems appear appears look looks remain remains".split()
+    "seem seems appear appears look looks remain remains"
 )
-CONJUNCTIONS = set("and or but nor so yet while whereas although though because if when where unless whether".split())
-ADVERBS = set(
-    "not also only just even very quite rather too still then now never always often usually sometimes perhaps maybe "
-    "probably possibly presumably together apart away back ahead forward nearby well almost nearly exactly clearly "
-    "partly fully yes how why".split()
+CONJUNCTIONS = listed("and or but nor so yet while whereas although though because if when where unless whether")
+ADVERBS = listed(
+    "not also only just even very quite rather too still then now never always often usually sometimes perhaps "
+    "maybe probably possibly presumably together apart away back ahead forward nearby well almost nearly exactly "
+    "clearly partly fully yes how why"
 )
-MODALS = set("can could may might must shall should will would cannot can't couldn't won't wouldn't".split())
+MODALS = listed("can could may might must shall should will would cannot can't couldn't won't wouldn't")
 FUNCTION_WORDS = DETERMINERS | PREPOSITIONS | PRONOUNS | AUXILIARIES | CONJUNCTIONS | ADVERBS
 
 
@@ -79,7 +84,7 @@ COLOURS = {
 
 @dataclass(frozen=True)
 class Word:
-    """A word or a sign: in lower case, with a straight apostrophe."""
+    """A word or a sign, in lower case."""
 
     text: str
     start: int
@@ -89,6 +94,11 @@ class Word:
     def is_sign(self) -> bool:
         """Tell whether it is punctuation."""
         return not self.text[0].isalnum() and self.text != "'s"
+
+
+def straight(text: str) -> str:
+    """Return a text with straight quotation marks, and hyphens and colons for dashes, as long as it was."""
+    return text.translate(STRAIGHT)
 
 
 def sentences(text: str) -> Iterator[tuple[int, str]]:
@@ -101,7 +111,7 @@ def sentences(text: str) -> Iterator[tuple[int, str]]:
 def words(text: str, offset: int = 0) -> list[Word]:
     """Return the words and signs of a text; ``offset`` is added to their places."""
     return [
-        Word(found[0].lower().replace("’", "'"), found.start() + offset, found.end() + offset)
+        Word(found[0].lower(), found.start() + offset, found.end() + offset)
         for found in WORD.finditer(text)
     ]
 
