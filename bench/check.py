@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.checks import Context, Finding, check
+from stages.context import Box
 
 __all__ = ["STATEMENTS", "Score", "main", "read_contexts", "read_statements", "score"]
 
@@ -60,10 +61,8 @@ class Score:
 def read_contexts(path: Path) -> dict[str, Context]:
     """Return the contexts of a file by id."""
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return {
-        row["id"]: Context(row["captions"], [{"label": each["category"], "box": each["bbox"]} for each in row["instances"]])
-        for row in rows
-    }
+    boxes = {row["id"]: [Box(label=each["category"], box=each["bbox"]) for each in row["instances"]] for row in rows}
+    return {row["id"]: Context(row["captions"], boxes[row["id"]]) for row in rows}
 
 
 def read_statements() -> list[Statement]:

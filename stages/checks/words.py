@@ -23,8 +23,8 @@ def listed(text: str) -> frozenset[str]:
 
 
 ONES = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
-    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
 )
 NUMBERS = {word: value for value, word in enumerate(ONES)} | {
     "thirty": 30, "forty": 40, "fifty": 50, "hundred": 100, "thousand": 1000, "both": 2,
