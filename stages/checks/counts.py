@@ -59,7 +59,7 @@ class _Claim:
 def count_faults(statement: Statement, evidence: Evidence) -> Iterator[tuple[int, int, str]]:
     """Yield the words and a message for each number that contradicts the boxes, or else the texts' numbers."""
     sentence = statement.sentence
-    for phrase in statement.asserted():
+    for phrase in [*statement.asserted(), *(phrase for phrase in statement.denied() if phrase.is_none)]:
         claim = _claim(phrase, statement)
         if claim is None or not phrase.is_head or _is_lenient(phrase, evidence):
             continue

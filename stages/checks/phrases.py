@@ -55,6 +55,11 @@ class Phrase:
     quantity: Quantity | None
 
     @property
+    def is_none(self) -> bool:
+        """Tell whether it says that there are 0."""
+        return self.quantity is not None and self.quantity.least == 0
+
+    @property
     def is_bare(self) -> bool:
         """Tell whether it has neither determiner nor number."""
         return not self.determiner and self.quantity is None

@@ -57,14 +57,14 @@ class _Placed:
 
 @dataclass(frozen=True)
 class _Masked:
-    """A sentence with §n§ for its phrases, and for each character the index of its word."""
+    """A sentence with §n§ for its phrases, and for each character the words it stands for, from and to."""
 
     text: str
-    places: list[int]
+    places: list[tuple[int, int]]
 
     def span(self, found: re.Match[str]) -> tuple[int, int]:
         """Return the words of a match."""
-        return self.places[found.start()], self.places[found.end() - 1] + 1
+        return self.places[found.start()][0], self.places[found.end() - 1][1]
 
 
 def position_faults(statement: Statement, evidence: Evidence) -> Iterator[tuple[int, int, str]]:
@@ -80,13 +80,15 @@ def _masked(sentence: Sentence) -> _Masked:
         phrase.begin: (index, phrase) for index, phrase in enumerate(sentence.phrases)
         if sentence.text_of(phrase) not in FRAME and phrase.is_head
     }
-    text, places, word = "", [], 0
+    text, word = "", 0
+    places: list[tuple[int, int]] = []
     while word < len(sentence.words):
         index, phrase = marks.get(word, (-1, None))
         piece = sentence.words[word].text if phrase is None else f"§{index}§"
+        end = word + 1 if phrase is None else phrase.end
         text += piece + " "
-        places += [word] * (len(piece) + 1)
-        word = word + 1 if phrase is None else phrase.end
+        places += [(word, end)] * (len(piece) + 1)
+        word = end
     return _Masked(text.rstrip(), places)
 
 

@@ -116,7 +116,7 @@ def _standings(sentence: Sentence, offset: int, is_general: bool) -> list[Standi
     for phrase in sentence.phrases:
         if open_ or phrase.noun in hedged or any(phrase.noun in places for places in quoted):
             found.append("open")
-        elif phrase.noun in denied or phrase.determiner in ("no", "neither"):
+        elif phrase.noun in denied or phrase.determiner in ("no", "neither") or phrase.is_none:
             found.append("denied")
         elif _is_likeness(texts, phrase) or (_is_indefinite(phrase) and _precedes(texts, phrase, hedges)):
             found.append("open")
