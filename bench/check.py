@@ -1,11 +1,11 @@
 """How well the check tells true statements about images from false ones.
 
-Four measurements, all on contexts in LLaVA's form (``id``, ``captions``, ``instances``), which are not part of the
-project. The first is of statements written for it, true ones and ones with one planted error; a third of the contexts
-was held out while the rules were written. The others are of captions that people wrote: each of an image's own
-captions, with and without itself among what is known, and captions of other images.
+The images' captions and boxes are not part of the project: files of LLaVA's form (``id``, ``captions``, ``instances``)
+or ours (``boxes``) have them. Measured are statements written for it, true ones and ones with one planted error, and
+captions that people wrote: each of an image's own captions, with and without itself among what is known, and captions
+of other images.
 
-    python -m bench.check CONTEXTS.jsonl [--missed]
+    python -m bench.check CONTEXTS.jsonl PHOTOS.jsonl [--missed]
 """
 
 from __future__ import annotations
@@ -23,14 +23,20 @@ from typing import Any
 from stages.checks import Context, Finding, check
 from stages.context import Box
 
-__all__ = ["STATEMENTS", "Score", "main", "read_contexts", "read_statements", "score"]
+__all__ = ["SETS", "STATEMENTS", "Score", "main", "read_contexts", "read_statements", "score"]
 
 STATEMENTS = Path(__file__).parents[1] / "tests" / "stages" / "checks" / "statements.jsonl"
 OTHERS = 8
 """Captions of other images each context is checked with."""
 
+SETS = {
+    "first": "written before the rules",
+    "held_out": "written before the rules, about contexts nobody looked at while the rules were written",
+    "later": "written when the rules were done, about other images",
+}
+
 Statement = Mapping[str, Any]
-"""``messages`` and ``kind``, the ``context`` they are about, and ``error``: the type planted, or null where true."""
+"""``messages`` and ``kind``, the ``context`` they are about, its ``set``, and ``error``: the type planted, or null."""
 
 
 @dataclass
@@ -50,19 +56,24 @@ class Score:
     @property
     def recall(self) -> float:
         """Share of the planted errors that were caught as what they are."""
-        return self.caught.total() / self.planted.total()
+        return self.caught.total() / max(1, self.planted.total())
 
     @property
     def false_alarm_rate(self) -> float:
         """Share of the true statements with a finding."""
-        return self.false_alarms / self.true
+        return self.false_alarms / max(1, self.true)
 
 
-def read_contexts(path: Path) -> dict[str, Context]:
-    """Return the contexts of a file by id."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    boxes = {row["id"]: [Box(label=each["category"], box=each["bbox"]) for each in row["instances"]] for row in rows}
-    return {row["id"]: Context(row["captions"], boxes[row["id"]]) for row in rows}
+def read_contexts(*paths: Path) -> dict[str, Context]:
+    """Return the contexts of some files by id; those of ours without boxes are not annotated."""
+    rows = [json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
+    return {row["id"]: Context(row["captions"], _boxes(row)) for row in rows}
+
+
+def _boxes(row: Mapping[str, Any]) -> list[Box] | None:
+    if "instances" in row:
+        return [Box(label=each["category"], box=each["bbox"]) for each in row["instances"]]
+    return row["boxes"] or None
 
 
 def read_statements() -> list[Statement]:
@@ -132,13 +143,14 @@ def milliseconds(statements: Sequence[Statement], contexts: Mapping[str, Context
 def main() -> None:
     """Print the tables; with ``--missed`` also what was missed and falsely reported."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("contexts", type=Path)
+    parser.add_argument("contexts", type=Path, nargs="+")
     parser.add_argument("--missed", action="store_true")
     given = parser.parse_args()
-    contexts, statements = read_contexts(given.contexts), read_statements()
-    for name, held_out in (("seen while the rules were written", False), ("held out", True)):
-        result = score([each for each in statements if each["held_out"] is held_out], contexts)
-        print(f"\nstatements {name}", *table(result), sep="\n")
+    contexts = read_contexts(*given.contexts)
+    statements = [each for each in read_statements() if each["context"] in contexts]
+    for name, meaning in SETS.items():
+        result = score([each for each in statements if each["set"] == name], contexts)
+        print(f"\nstatements {meaning}", *table(result), sep="\n")
         for statement, findings in result.wrong if given.missed else ():
             answer = str(statement["messages"][-1]["content"])[:200]
             print(f"  {statement['error'] or 'true'}: {answer!r}: {[(each.type, each.message) for each in findings]}")
