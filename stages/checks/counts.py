@@ -37,6 +37,8 @@ END = re.compile(r"^(?:[.!,;]|and\b|or\b|$)")
 THERE = re.compile(r"\b(?:there(?:'s| is| are| were| was)|i (?:can )?(?:see|count|make out))\b[^.,;]{0,20}$")
 """What goes before it."""
 OTHERS = re.compile(r"\b(?:other|more|another|besides)\b|of the $")
+MIRRORED = {"mirror", "reflection", "reflect", "reflected"}
+"""Where a text has these, one thing can have two boxes."""
 HOW_MANY = re.compile(r"\bhow many\b", re.IGNORECASE)
 
 NOT_THERE = re.compile(r"\bthere(?:'s| is| are| seems?| appears?|\b.*n't)\b|\b(?:see|spot|find|make out)\b")
@@ -114,6 +116,8 @@ def _against_boxes(phrase: Phrase, claim: _Claim, boxed: Boxed, evidence: Eviden
     if quantity.least - slack > there:
         is_told = there >= MANY_BOXES or (quantity.is_vague and evidence.are_many(phrase))
         return None if is_told else f"the boxes show {there}"
+    if MIRRORED & evidence.words:
+        return None
     if claim.is_all and quantity.bound == "exactly" and boxed.fit == "same" and quantity.least + slack < there:
         return f"the boxes show {there}"
     return None

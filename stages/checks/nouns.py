@@ -111,9 +111,11 @@ def _read(line: str, kinds_of: tuple[int, ...]) -> list[tuple[list[str], Thing]]
     """Return the things of a line with their names; what is never reported is a thing a name."""
     names, _, implied = line.partition(" < ")
     lenient = names.startswith("~")
-    first, *others = names.removeprefix("~").split(", ")
-    broad, strict = first.endswith(" *"), first.endswith(" !")
-    first = first.removesuffix(" *").removesuffix(" !")
     implied_by = tuple(implied.split(", ")) if implied else ()
-    groups = [[name] for name in (first, *others)] if lenient else [[first, *others]]
-    return [(group, Thing(group[0], kinds_of, broad, strict, lenient, implied_by)) for group in groups]
+    found = []
+    for group in names.removeprefix("~").replace(", ", "; " if lenient else ", ").split("; "):
+        first, *others = group.split(", ")
+        broad, strict = first.endswith(" *"), first.endswith(" !")
+        first = first.removesuffix(" *").removesuffix(" !")
+        found.append(([first, *others], Thing(first, kinds_of, broad, strict, lenient, implied_by)))
+    return found

@@ -32,6 +32,7 @@ LONGEST_PHRASE = 7
 """Words before a noun that are looked at."""
 
 ALWAYS_PLURAL = {"people", "folks", "cattle", "police", "children", "men", "women", "oxen", "geese", "sheep"}
+OBJECT_STARTS = {"the", "a", "an", "him", "her", "his", "them", "it", "their", "its"}
 NO_PLURAL = {"bus", "grass", "glass", "dress", "mattress", "canvas", "cactus", "tennis", "lens", "series", "news"}
 BEFORE_TO = {"next", "close", "closer", "due", "attached", "opposite", "similar", "adjacent", "down", "up", "access"}
 
@@ -136,7 +137,7 @@ def _left_edge(found: Sequence[Word], noun: int, taken: set[int]) -> tuple[int, 
         word = found[place].text
         if word == "'s":
             return (begin, determiner) if determiner else (place, word)
-        if word in DETERMINERS or number(word) is not None or word in ("dozen", "couple"):
+        if word in DETERMINERS or number(word) is not None or word in ("dozen", "couple", "only"):
             if word in DETERMINERS and word not in ("other", "more", "few", "such"):
                 determiner = determiner or word
         elif word == "and" and begin < noun and found[begin].text in COLOURS and found[place - 1].text in COLOURS:
@@ -159,6 +160,17 @@ def _is_verb_after(found: Sequence[Word], place: int, is_plural: bool, is_animat
     return is_verb(word) and (is_plural or word.endswith("ing") or (is_animate and word.endswith("s")))
 
 
+def _takes_object(found: Sequence[Word], noun: int, begin: int, determiner: str) -> bool:
+    """Tell the verb in "and watch the match" and "her speed suits the snow": an object follows."""
+    following = found[noun + 1].text if noun + 1 < len(found) else ""
+    if following not in OBJECT_STARTS:
+        return False
+    is_bare = not determiner and begin == noun and noun > 0 and not found[noun - 1].is_sign
+    before = found[noun - 1].text
+    is_after_subject = begin < noun - 1 and found[noun].text.endswith("s") and before not in FUNCTION_WORDS
+    return (is_bare and before not in PREPOSITIONS) or (bool(determiner) and is_after_subject)
+
+
 def _counts(found: Sequence[Word], noun: int) -> bool:
     """Tell whether a word only counts: "a couple of zebras", "a stack of books"."""
     return found[noun].text in COLLECTIONS | TUPLES.keys() and noun + 1 < len(found) and found[noun + 1].text == "of"
@@ -167,7 +179,7 @@ def _counts(found: Sequence[Word], noun: int) -> bool:
 def _qualifies_colour(found: Sequence[Word], noun: int, determiner: str) -> bool:
     """Tell whether a word is part of a colour rather than a noun: "jet black", "an orange plate", "it is orange"."""
     following = found[noun + 1].text if noun + 1 < len(found) else ""
-    if following in COLOURS:
+    if following in COLOURS and determiner in ("", "a", "an"):
         return True
     return found[noun].text in COLOURS and (not determiner or (bool(following) and following not in FUNCTION_WORDS
                                                                and not found[noun + 1].is_sign))
@@ -178,6 +190,8 @@ def _stands_as_noun(
 ) -> bool:
     """Tell a noun from a verb of the same form by what stands before it."""
     word = found[noun].text
+    if is_verb(word) and _takes_object(found, noun, begin, determiner):
+        return False
     if not is_verb(word) or (determiner and determiner not in ("that", "which", "what")):
         return True
     if begin < noun and number(found[begin].text) is not None:

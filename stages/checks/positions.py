@@ -42,8 +42,8 @@ OPPOSITES = re.compile(r"\bleft\b.*\bright\b|\bright\b.*\bleft\b")
 EDGE = {"far", "extreme", "edge", "corner", "very"}
 
 CLAUSE = re.compile(r"[,;:-]| while | whereas | but ")
-LEADS_IN = {"", "and", "over", "just", "also", "there", "further", "directly", "right", "immediately"}
-SOME = {"one", "another", "other", "others", "some"}
+LEADS_IN = {"", "and", "look", "over", "just", "also", "there", "further", "directly", "right", "immediately"}
+SOME = {"one", "another", "other", "others", "some", "several", "many", "few"}
 ALL = {"all", "every", "each", "both"}
 
 

@@ -227,9 +227,9 @@ def test_points_are_not_coordinates() -> None:
 def test_places_lie_within_their_turn() -> None:
     """Whatever is written, a finding's place is one in the text, and nothing raises."""
     rng = random.Random(0)
-    words = "the a two of left right above is are no not dogs cat people and or there in image on to its red orange half"
-    more = "dozen pair how many 12:45 quarter past one none nobody , . ; : ( ) \" ' 's \u00a70\u00a7 \u201c \U0001f642 \u7f8a"
-    pieces = [*words.split(), *more.split(), "\n"]
+    words = "the a two of left right above is are no not dogs cat people and or there in image on to its red half dozen"
+    more = "pair how many 12:45 quarter past one none nobody , . ; : ( ) \" ' 's \u00a70\u00a7 \u201c \U0001f642 \u7f8a"
+    pieces = [*words.split(), *more.split(), "orange", "\n"]
     contexts = [BEACH, Context([""], [box("", 0.5, 0.5), box("\u00a70\u00a7", 0.5, 0.5)], "two"), Context()]
     for _ in range(1500):
         talk = said(*(" ".join(rng.choices(pieces, k=rng.randint(1, 14))) for _ in range(2)), kind="reasoning")
