@@ -82,7 +82,7 @@ class Converse(Stage[ConverseConfig]):
         if config.chat.engine != "transformers":
             # One part's last replies are awaited while another's first requests are in flight.
             asked = config.batch_rows * len(config.kinds)
-            self.parts_at_once = 2 + config.chat.concurrency // asked
+            self.parts_at_once = 4 + 2 * config.chat.concurrency // asked
 
     def model_files(self) -> Sequence[str]:
         """Return the prompts' files and, where the model is run here, the model."""

@@ -13,11 +13,15 @@ from stages.models.chat import ChatConfig
 
 __all__ = ["async_client", "sync_client"]
 
+CONNECT_S = 10.0
+"""Nobody who will answer takes longer to pick up."""
+
 def async_client(config: ChatConfig) -> openai.AsyncOpenAI:
     """Return a client that never retries by itself, with a connection for every request in flight."""
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=config.concurrency)
-    http = openai.DefaultAsyncHttpxClient(limits=limits, timeout=config.timeout_s)
-    return openai.AsyncOpenAI(**_access(config), max_retries=0, timeout=config.timeout_s, http_client=http)
+    timeout = httpx2.Timeout(config.timeout_s, connect=min(config.timeout_s, CONNECT_S))
+    http = openai.DefaultAsyncHttpxClient(limits=limits, timeout=timeout)
+    return openai.AsyncOpenAI(**_access(config), max_retries=0, timeout=timeout, http_client=http)
 
 
 def sync_client(config: ChatConfig) -> openai.OpenAI:
