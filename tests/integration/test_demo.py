@@ -60,7 +60,7 @@ def test_dataset_has_every_kind(demo: Path) -> None:
     dataset = load_from_disk(str(demo / "dataset"))
     for split in ("train", "validation"):
         rows = dataset[split]
-        assert set(rows["kind"]) == {"conversation", "detail", "reasoning", "brief", "counting", "pointing"}
+        assert set(rows["kind"]) == {"conversation", "detail", "brief", "counting", "pointing"}
     for row in dataset["validation"]:
         assert [message["role"] for message in row["messages"]] == ["user", "assistant"] * (len(row["messages"]) // 2)
         assert len(row["images"]) == 1
