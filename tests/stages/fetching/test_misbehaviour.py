@@ -22,6 +22,7 @@ from clients import NO_CONSENT, fetch, outcomes, reasons, with_client
 from servers import Answer, Site, serve
 
 from schemas.errors import Reject
+from stages.fetching import client as fetching_client
 from stages.fetching import hosts
 from stages.fetching.addresses import Gate, PublicResolver
 from stages.fetching.client import Client, Trail
@@ -87,12 +88,13 @@ def test_connection_that_is_never_made(tmp_path: Path, scheme: str, accepts: boo
 def test_whatever_a_server_does_the_deadline_ends_it(site: Site, tmp_path: Path, answer: Answer) -> None:
     """Silence, slow headers and slow, endless answers all end after timeout_s, after one request."""
     url = site.add("/a", answer)
-    found = only(outcomes(tmp_path, [url], timeout_s=0.8, min_bytes_per_s=20, **NO_CONSENT))
+    found = only(outcomes(tmp_path, [url], timeout_s=0.5, min_bytes_per_s=20, **NO_CONSENT))
     assert (found.reason, site.requests["/a"]) == ("timeout", 1)
 
 
-def test_connection_that_is_never_made_is_tried_again(tmp_path: Path) -> None:
+def test_connection_that_is_never_made_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lost connection attempt may have been the network's fault, so it is repeated and counted."""
+    monkeypatch.setattr(fetching_client, "BACKOFF_S", 0.01)
     with unanswering(accepts=True) as address:
         trail = Trail()
 
@@ -107,9 +109,9 @@ def test_connection_that_is_never_made_is_tried_again(tmp_path: Path) -> None:
 
 def test_redirects_and_retries_share_one_deadline(site: Site, tmp_path: Path) -> None:
     """A chain of quick enough redirects, begun again after a reset, gets no new timeout_s each time."""
-    to = [Answer(wait_s=0.3, status=302, headers={"Location": f"/{n + 1}"}) for n in range(20)]
+    to = [Answer(wait_s=0.2, status=302, headers={"Location": f"/{n + 1}"}) for n in range(20)]
     urls = [site.add(f"/{n}", answer) for n, answer in enumerate(to)]
-    found = only(outcomes(tmp_path, urls[:1], timeout_s=1, max_redirects=20, **NO_CONSENT))
+    found = only(outcomes(tmp_path, urls[:1], timeout_s=0.6, max_redirects=20, **NO_CONSENT))
     assert found.reason == "timeout"
     assert len(site.requests) <= 4
     broken = site.add("/broken", Answer(wait_s=0.4, reset=True))
