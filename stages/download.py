@@ -120,11 +120,13 @@ class Download(Stage[DownloadConfig]):
             self.consumes = self.consumes.append(SOURCE.field("extra"))
 
     def survey(self, parts: Iterator[pa.Table]) -> pa.Table:
-        """Find the URLs that stand in several parts."""
+        """Find the URLs that stand in several batches."""
         from stages.fetching.repeats import find_repeats
 
+        size = self.config.batch_rows
+        batches = (part.slice(row, size) for part in parts for row in range(0, part.num_rows, size))
         return find_repeats(
-            [url for media in MEDIA for url in part[f"{media}_url"].to_pylist() if url] for part in parts
+            [url for media in MEDIA for url in batch[f"{media}_url"].to_pylist() if url] for batch in batches
         )
 
     def open(self) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from schemas.errors import Reject
 from stages.decoding.sandbox import Decoders
@@ -18,6 +18,9 @@ from stages.fetching.repeats import Repeats
 __all__ = ["Loaded", "Media", "MediaLoader"]
 
 Media = Literal["image", "audio"]
+
+MOST_FAILED: Final = 10_000
+"""Repeated URLs that failed and are remembered: the last ones."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class MediaLoader:
     Args:
         client: fetches.
         decoders: decode.
-        repeats: bodies of URLs that stand in several parts.
+        repeats: bodies of URLs that stand in several batches.
         max_bytes: most bytes of a file of each medium.
     """
 
@@ -55,6 +58,7 @@ class MediaLoader:
         self.repeats = repeats
         self.max_bytes = max_bytes
         self.running: dict[tuple[Media, str], asyncio.Task[Loaded]] = {}
+        self.failed: OrderedDict[tuple[Media, str], Loaded] = OrderedDict()
 
     async def load(
         self, media: Media, url: str | None, given: Mapping[str, Any] | None, counts: Counter[str]
@@ -93,6 +97,9 @@ class MediaLoader:
             return Loaded(reject=reject)
 
     async def _from_web(self, media: Media, url: str, counts: Counter[str]) -> Loaded:
+        known = self.failed.get((media, url))
+        if known is not None:
+            return known
         trail = Trail()
         values: Mapping[str, Any] = {}
         reject = None
@@ -106,7 +113,12 @@ class MediaLoader:
         except Reject as error:  # its detail may quote headers, which may hold any bytes
             reject = Reject(error.reason, error.detail.encode(errors="replace").decode())
         counts.update(trail.counts)
-        return Loaded(values, reject, tuple(trail.verdicts), trail.status)
+        loaded = Loaded(values, reject, tuple(trail.verdicts), trail.status)
+        if reject is not None and self.repeats.holds(url):
+            self.failed[media, url] = loaded
+            if len(self.failed) > MOST_FAILED:
+                self.failed.popitem(last=False)
+        return loaded
 
     async def _once(self, media: Media, url: str, trail: Trail) -> Mapping[str, Any]:
         """Take the kept body, or fetch and keep it."""

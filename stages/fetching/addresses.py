@@ -86,7 +86,7 @@ class PublicResolver(AbstractResolver):
 
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
-        self.inner = aiohttp.ThreadedResolver()
+        self.inner: AbstractResolver = aiohttp.ThreadedResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET

@@ -28,6 +28,8 @@ __all__ = ["Client", "Fetched", "Trail"]
 OWN_REASON: Final = frozenset({403, 404, 410, 429})
 BACKOFF_S: Final = 0.5
 READ_BYTES: Final = 1 << 18
+BUSY: Final = frozenset({429, 503})
+"""Statuses by which a host asks to be left alone."""
 T = TypeVar("T")
 
 KEEP_ALIVE_S: Final = 4.0
@@ -50,7 +52,7 @@ class Trail:
     Attributes:
         verdicts: what the hosts on the way say about our use.
         status: the last HTTP status, if any answer came.
-        counts: ``requests``, ``retries``, ``bytes_fetched``.
+        counts: ``requests`` (answered or not), ``retries``, ``bytes_fetched``.
     """
 
     def __init__(self) -> None:
@@ -86,9 +88,11 @@ class _Budget:
         clock = asyncio.get_running_loop().time
         started = clock()
         try:
-            async with asyncio.timeout(max(0.0, self.left_s)):
+            async with asyncio.timeout(max(0.0, self.left_s)) as limit:
                 yield
         except TimeoutError:
+            if not limit.expired():  # aiohttp's limit of one connection
+                raise
             raise Reject("timeout", f"not done after {self.seconds:g} s") from None
         finally:
             self.left_s -= clock() - started
@@ -119,6 +123,7 @@ class Client:
             headers={"User-Agent": settings.agent, "Accept-Encoding": "identity"},
             auto_decompress=False,
             read_bufsize=READ_BYTES,
+            middlewares=(_not_repeated,),
         )
 
     async def close(self) -> None:
@@ -172,8 +177,7 @@ class Client:
     ) -> Fetched | URL:
         """Ask one URL in one's turn; return the body, or where to go instead."""
         async with AsyncExitStack() as slot:
-            async with self._asked(url, budget, slot) as response:
-                trail.counts["requests"] += 1
+            async with self._asked(url, budget, slot, trail.counts) as response:
                 trail.status = response.status
                 _check_status(response)
                 trail.agree(self.consent.of_response(response.headers))
@@ -186,10 +190,12 @@ class Client:
     async def _ask_small(self, url: URL, max_bytes: int) -> Answer:
         """Fetch the beginning of a small text, wherever redirects lead; raises Reject."""
 
+        counts: Counter[str] = Counter()
+
         async def ask(budget: _Budget) -> Answer:
             here = url
             for hops_left in range(self.settings.max_redirects, -1, -1):
-                async with AsyncExitStack() as slot, self._asked(here, budget, slot) as response:
+                async with AsyncExitStack() as slot, self._asked(here, budget, slot, counts) as response:
                     if not (300 <= response.status < 400 and "Location" in response.headers and hops_left):
                         data = await self._beginning(response, max_bytes)
                         return Answer(response.status, data.decode(errors="replace"))
@@ -197,31 +203,41 @@ class Client:
             raise AssertionError("the last hop returns")
 
         self.gate.check(str(url))
-        return await self._retried(ask, Counter())
+        return await self._retried(ask, counts)
 
     @asynccontextmanager
-    async def _asked(self, url: URL, budget: _Budget, slot: AsyncExitStack) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _asked(
+        self, url: URL, budget: _Budget, slot: AsyncExitStack, counts: Counter[str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Ask once in one's turn, keep account of the host's health, and put aiohttp's errors into our words.
 
         Args:
             slot: closed by the caller when the body is needed no longer.
+            counts: ``requests`` is added to it.
         """
+        most = self.settings.host_failures
         named = self.gate.is_named(url.host or "")
         delay_s = self.consent.crawl_delay_s(url)
         async with self.hosts.turn(f"{url.host}:{url.port}", named=named, crawl_delay_s=delay_s) as host:
             await slot.enter_async_context(self.in_flight)
             answered = False
+            counts["requests"] += 1
             try:
                 async with budget.spent(), self.session.get(url, allow_redirects=False) as response:
                     answered = True
-                    host.answered()
+                    if response.status not in BUSY:
+                        host.answered()
                     yield response
             except (aiohttp.ClientError, Reject, _TransientError) as error:
                 ours = _in_our_words(error)
                 if not answered:
-                    host.failed(ours.reject if isinstance(ours, _TransientError) else ours, self.settings.host_failures)
-                elif isinstance(ours, _TransientError) and ours.wait_s:
-                    self.hosts.pause(host, min(ours.wait_s, self.settings.retry_after_max_s))
+                    host.failed(ours.reject if isinstance(ours, _TransientError) else ours, most)
+                elif isinstance(ours, _TransientError):
+                    wait_s = min(ours.wait_s or 0.0, self.settings.retry_after_max_s)
+                    if wait_s:
+                        self.hosts.pause(host, wait_s)
+                    if response.status in BUSY:
+                        host.refused(ours.reject, wait_s, most)
                 raise ours from error
 
     async def _body(self, response: aiohttp.ClientResponse, max_bytes: int, counts: Counter[str]) -> bytes:
@@ -266,6 +282,16 @@ class Client:
             if not chunk:
                 return
             yield chunk
+
+
+async def _not_repeated(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Ask once: by itself aiohttp asks again where the connection breaks off, uncounted and at once."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError):
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _TransientError(Reject("connection", str(error))) from error
 
 
 def _location(response: aiohttp.ClientResponse) -> str:

@@ -22,6 +22,10 @@ LOOK_AGAIN_S: Final = 0.02
 """How often a slot that another process holds is looked for."""
 DOWN_S: Final = 60.0
 """How long a dead host is left alone."""
+REFUSAL_S: Final = 1.0
+"""Refusals (429, 503) within so long of the first, or within the wait that it asked for, are one."""
+HOST_SHARE: Final = 0.75
+"""How much of ``max_in_flight`` one host may take, so that a slow one leaves room for others."""
 MOST_REMEMBERED: Final = 10_000
 """Failing hosts that are remembered while nobody asks them."""
 
@@ -46,8 +50,8 @@ class Host:
     Attributes:
         name: host and port.
         users: URLs that wait for it or ask it now.
-        failures: attempts in a row that ended without any answer.
-        down_until: by the monotonic clock.
+        failures: attempts in a row that ended without any answer, or waits that ended in another refusal.
+        down_until, refused_until: by the monotonic clock.
         last: how the last of them ended.
     """
 
@@ -58,6 +62,7 @@ class Host:
     users: int = 0
     failures: int = 0
     down_until: float = 0.0
+    refused_until: float = 0.0
     last: Reject | None = None
 
     def answered(self) -> None:
@@ -69,6 +74,13 @@ class Host:
         self.failures, self.last = self.failures + 1, reject
         if most and self.failures >= most:
             self.down_until = time.monotonic() + DOWN_S
+
+    def refused(self, reject: Reject, wait_s: float, most: int) -> None:
+        """It asked to be left alone for so long. That is one failure, however many were asking at the time."""
+        now = time.monotonic()
+        if now >= self.refused_until:
+            self.failed(reject, most)
+            self.refused_until = now + max(wait_s, REFUSAL_S)
 
     def check(self) -> None:
         """Raise what it failed with last, while it is given up."""
@@ -111,6 +123,7 @@ class Hosts:
                 slot = await self._slot(host)
                 try:
                     async with host.queue:  # one waits for a token at a time: a killed process wastes one at most
+                        host.check()
                         await asyncio.sleep(self._token_wait_s(host))
                     host.check()
                     yield host
@@ -129,7 +142,8 @@ class Hosts:
     def _host(self, name: str, named: bool, crawl_delay_s: float | None) -> Host:
         if name not in self.known:
             limits = self._limits(named, crawl_delay_s)
-            self.known[name] = Host(name, limits, asyncio.Semaphore(limits.connections or self.settings.max_in_flight))
+            share = max(1, int(self.settings.max_in_flight * HOST_SHARE))
+            self.known[name] = Host(name, limits, asyncio.Semaphore(min(limits.connections or share, share)))
         return self.known[name]
 
     def _limits(self, named: bool, crawl_delay_s: float | None) -> Limits:

@@ -1,4 +1,4 @@
-"""URLs that stand on several rows: their bodies are kept, so that each is fetched once a run."""
+"""URLs that stand in several batches: their bodies are kept, so that each is fetched once a run."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["Kept", "Repeats", "find_repeats"]
 Keys = NDArray[np.uint64]
 
 
-def find_repeats(parts: Iterator[Iterable[str]]) -> pa.Table:
-    """Return the keys of the URLs that stand in more than one part: one column ``url_key``, sorted.
+def find_repeats(batches: Iterator[Iterable[str]]) -> pa.Table:
+    """Return the keys of the URLs that stand in more than one batch: one column ``url_key``, sorted.
 
     Eight bytes a URL are in memory at a time: 0.8 GB for a hundred million.
     """
-    keys = [np.unique(np.array([_key(url) for url in urls], np.uint64)) for urls in parts]
+    keys = [np.unique(np.array([_key(url) for url in urls], np.uint64)) for urls in batches]
     found, times = np.unique(np.concatenate([np.zeros(0, np.uint64), *keys]), return_counts=True)
     return pa.table({"url_key": found[times > 1]})
 
@@ -59,7 +59,7 @@ class Repeats:
         self.machine = machine
 
     def holds(self, url: str) -> bool:
-        """Tell whether a URL stands in several parts."""
+        """Tell whether a URL stands in several batches."""
         key = _key(url)
         place = int(np.searchsorted(self.keys, np.uint64(key)))
         return place < len(self.keys) and int(self.keys[place]) == key

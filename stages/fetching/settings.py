@@ -47,8 +47,8 @@ class FetchSettings(StageConfig):
     """Connections to one host at a time, from all actors of a machine; 0: no limit. Unset: 8 on the internet, no
     limit for a private address that ``allow_hosts`` names."""
     host_failures: Annotated[int, SPEED] = Field(8, ge=0)
-    """After so many failures in a row (no connection, timeouts, 5xx) a host is given up for a minute, and its URLs
-    are rejected as ``host_down``; 0: never."""
+    """After so many failures in a row a host is given up for a minute, and its URLs are rejected for the reason of the
+    last one; 0: never. A failure is no answer at all, or another HTTP 429 or 503 after the wait that it asked for."""
     max_bytes: int = Field(20 * 2**20, ge=1)
     """Largest image file, in bytes; counted while it arrives, and again after decompression."""
     max_audio_bytes: int = Field(50 * 2**20, ge=1)

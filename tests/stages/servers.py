@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -24,6 +25,8 @@ class Answer:
         lies: Content-Length to claim instead of the true one; 0 claims none and ends by closing.
         drip_s: seconds between two bytes of the body.
         wait_s: seconds before the answer begins.
+        endless: send the body again and again until the client hangs up.
+        raw: send this in place of the status line, the headers and the body.
     """
 
     body: bytes = b""
@@ -33,6 +36,8 @@ class Answer:
     lies: int | None = None
     drip_s: float = 0.0
     wait_s: float = 0.0
+    endless: bool = False
+    raw: bytes = b""
 
 
 class Site:
@@ -42,6 +47,7 @@ class Site:
         requests: how often each path was asked for.
         answered: how often each path's answer was sent to its end.
         agents: every User-Agent that came.
+        times: when each path was asked for, by the monotonic clock.
         most_at_once: the most requests whose answers were waited for at a time.
     """
 
@@ -50,6 +56,7 @@ class Site:
         self.pages: dict[str, list[Answer]] = {}
         self.requests: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
+        self.times: dict[str, list[float]] = {}
         self.agents: set[str] = set()
         self.at_once = 0
         self.most_at_once = 0
@@ -64,14 +71,17 @@ class Site:
         answers = self.pages.get(path, [Answer(status=404)])
         seen = self.requests[path]
         self.requests[path] += 1
+        self.times.setdefault(path, []).append(time.monotonic())
         return answers[min(seen, len(answers) - 1)]
 
 
 @contextmanager
-def serve() -> Iterator[Site]:
+def serve(tls: ssl.SSLContext | None = None) -> Iterator[Site]:
     """Run a server on a free port of 127.0.0.1."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
-    site = Site(f"http://127.0.0.1:{server.server_port}")
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    site = Site(f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}")
     closing, counting = threading.Event(), threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -109,6 +119,9 @@ def _send(handler: BaseHTTPRequestHandler, answer: Answer, closing: threading.Ev
         handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         handler.connection.close()
         return
+    if answer.raw:
+        _write(handler, answer, answer.raw, closing)
+        return
     handler.send_response(answer.status)
     for name, value in answer.headers.items():
         handler.send_header(name, value)
@@ -116,11 +129,16 @@ def _send(handler: BaseHTTPRequestHandler, answer: Answer, closing: threading.Ev
     if answer.lies != 0:
         handler.send_header("Content-Length", str(length))
     handler.end_headers()
-    if not answer.drip_s:
-        handler.wfile.write(answer.body)
-        return
-    for byte in answer.body:
-        if closing.is_set():
+    _write(handler, answer, answer.body, closing)
+
+
+def _write(handler: BaseHTTPRequestHandler, answer: Answer, data: bytes, closing: threading.Event) -> None:
+    while True:
+        pieces = [data[at : at + 1] for at in range(len(data))] if answer.drip_s else [data]
+        for piece in pieces:
+            if closing.is_set():
+                return
+            handler.wfile.write(piece)
+            closing.wait(answer.drip_s)
+        if not answer.endless:
             return
-        handler.wfile.write(bytes([byte]))
-        time.sleep(answer.drip_s)

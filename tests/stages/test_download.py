@@ -190,6 +190,14 @@ def test_redirects_are_followed(site: Site) -> None:
     assert run(stage(), {"image_url": url})[0]["image_bytes"] == JPEG
 
 
+def test_content_type_is_not_believed(site: Site) -> None:
+    """What a file is, its bytes say, whatever its name and the header claim."""
+    kinds = ["text/html", "application/octet-stream", "image/png", "", "nonsense"]
+    answers = (Answer(JPEG, headers={"Content-Type": kind}) for kind in kinds)
+    rows = run(stage(), *({"image_url": site.add(f"/{n}.html", answer)} for n, answer in enumerate(answers)))
+    assert [(row["_reason"], row["image_format"]) for row in rows] == [(None, "jpeg")] * len(kinds)
+
+
 def test_one_url_is_fetched_once(site: Site) -> None:
     """Rows that share a URL share its bytes."""
     url = site.add("/a.jpg", Answer(JPEG))
@@ -235,6 +243,18 @@ def test_no_hostile_url_is_asked() -> None:
     literal = [row["_reason"] for url, row in zip(lines, rows, strict=True) if "//169.254" in url]
     assert literal
     assert set(literal) == {"private_address"}
+
+
+@pytest.mark.parametrize(
+    "host", ["0x7f000001", "0x7f.1", "127.1", "2130706433", "017700000001", "0177.0.0.1", "0", "localhost.",
+             "[::ffff:7f00:1]", "[::]", "user@127.0.0.1", "127.0.0.1.", "LOCALHOST", "\uff11\uff12\uff17.0.0.1"],
+)
+def test_no_spelling_reaches_this_machine(site: Site, host: str) -> None:
+    """Numbers in any notation, trailing dots, capitals and look-alike digits are no way round the check."""
+    site.add("/a.jpg", Answer(JPEG))
+    row = {"image_url": f"http://{host}:{site.url.rpartition(':')[2]}/a.jpg"}
+    assert reason(stage(allow_hosts=[], retries=0), row) in {"private_address", "bad_url", "dns"}
+    assert not site.requests
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://a.example/b", "http://", "a.jpg", "http://[1:/x",
@@ -311,6 +331,24 @@ def test_sample_may_have_only_sound(site: Site) -> None:
     assert sound["audio_codec"] == "pcm_s16le"
     assert sound["image_bytes"] is None
     assert nothing["_reason"] == "nothing_to_fetch"
+
+
+def test_bad_answer_costs_a_recording_its_row(site: Site) -> None:
+    """Recordings are fetched under the same rules as images."""
+    answers = {
+        "http_404": Answer(status=404),
+        "timeout": Answer(SOUND, drip_s=0.1),
+        "opted_out": Answer(SOUND, headers={"X-Robots-Tag": "noai"}),
+        "not_audio": Answer(b"<html>Not here</html>", headers={"Content-Type": "audio/wav"}),
+        "audio_broken": Answer(SOUND[:44]),
+        "too_large": Answer(SOUND, lies=0, endless=True),
+        "empty": Answer(b""),
+        "private_address": Answer(status=302, headers={"Location": "http://[::1]/a.wav"}),
+    }
+    rows = [{"audio_url": site.add(f"/{name}.wav", answer)} for name, answer in answers.items()]
+    found = run(stage(slow_after_s=0.5, max_audio_bytes=100_000), *rows, {"audio_url": site.add("/a", Answer(SOUND))})
+    assert [row["_reason"] for row in found] == [*answers, None]
+    assert [row["audio_bytes"] for row in found] == [None] * len(answers) + [SOUND]
 
 
 def test_lost_sound_costs_the_row(site: Site) -> None:
@@ -467,6 +505,25 @@ def test_url_of_several_parts_is_fetched_once_a_run(site: Site, tmp_path: Path) 
     [second] = run(stage(folder=tmp_path, repeated=[url]), {"image_url": url})
     assert first == second
     assert site.requests["/a.jpg"] == 1
+
+
+def test_repeated_url_that_fails_is_asked_once(site: Site, tmp_path: Path) -> None:
+    """Another part of the same run takes the first one's word for it, verdicts included; a new run asks again."""
+    url = site.add("/a.jpg", Answer(status=404))
+    download = stage(folder=tmp_path, repeated=[url])
+    assert run(download, {"image_url": url}) == run(download, {"image_url": url})
+    assert site.requests["/a.jpg"] == 1
+    assert reason(stage(folder=tmp_path, repeated=[url]), {"image_url": url}) == "http_404"
+    assert site.requests["/a.jpg"] == 2
+
+
+def test_url_of_several_batches_is_a_repeat() -> None:
+    """Parts may be larger than batches: a URL in two batches of one part is found, two in one batch are none."""
+    download = Download(DownloadConfig(use="download", batch_rows=2))
+    urls = ["http://a/1", "http://a/1", "http://a/2", "http://a/3", "http://a/2"]
+    part = pa.table({"image_url": urls, "audio_url": [None] * 5})
+    twice = find_repeats(iter([["http://a/2"]] * 2))
+    assert download.survey(iter([part])) == twice
 
 
 def test_too_many_pixels_are_refused_undecoded() -> None:

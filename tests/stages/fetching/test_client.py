@@ -6,19 +6,16 @@ import asyncio
 import gzip
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
+from clients import NO_CONSENT, fetch, outcomes, reasons, with_client
 from servers import Answer, Site, serve
 
 from schemas.errors import Reject
-from schemas.storage import Storage
 from stages.fetching.client import Client, Trail
-from stages.fetching.settings import FetchSettings
 
-T = TypeVar("T")
 BODY = bytes(range(256)) * 8
 
 
@@ -27,43 +24,6 @@ def site() -> Iterator[Site]:
     """A server on this machine."""
     with serve() as running:
         yield running
-
-
-def with_client(folder: Path, work: Callable[[Client], Awaitable[T]], **settings: Any) -> T:
-    """Run work with a client of these settings."""
-
-    async def run() -> T:
-        wanted = {"allow_hosts": ["127.0.0.1"], **settings}
-        client = Client(FetchSettings(use="download", **wanted), Storage(str(folder)), machines=1)
-        try:
-            return await work(client)
-        finally:
-            await client.close()
-
-    return asyncio.run(run())
-
-
-async def fetch(client: Client, url: str, max_bytes: int = 1 << 20) -> bytes | Reject:
-    """Return the body, or why there is none."""
-    try:
-        async with client.fetched(url, max_bytes, Trail()) as fetched:
-            return fetched.data
-    except Reject as reject:
-        return reject
-
-
-def outcomes(folder: Path, urls: list[str], **settings: Any) -> list[bytes | Reject]:
-    """Fetch all URLs at once."""
-
-    async def work(client: Client) -> list[bytes | Reject]:
-        return list(await asyncio.gather(*(fetch(client, url) for url in urls)))
-
-    return with_client(folder, work, **settings)
-
-
-def reasons(found: list[bytes | Reject]) -> set[str]:
-    """Return the reject reasons; an empty string stands for a body."""
-    return {one.reason if isinstance(one, Reject) else "" for one in found}
 
 
 def test_slow_body_is_given_up_long_before_the_deadline(site: Site, tmp_path: Path) -> None:
@@ -175,8 +135,7 @@ def test_retry_after_beyond_the_bound_is_not_waited_for(site: Site, tmp_path: Pa
 def test_dead_host_is_given_up_quickly_and_says_so(site: Site, tmp_path: Path) -> None:
     """After so many failures in a row the rest of its URLs are not tried; they keep the host's reason."""
     urls = [site.add(f"/{n}", Answer(reset=True)) for n in range(60)]
-    settings = {"respect_robots_txt": False, "respect_tdmrep": False, "host_connections": 2, "retries": 0}
-    found = outcomes(tmp_path, urls, host_failures=5, **settings)
+    found = outcomes(tmp_path, urls, host_failures=5, host_connections=2, retries=0, **NO_CONSENT)
     assert reasons(found) == {"connection"}
     assert len(site.requests) <= 5 + 2
     last = found[-1]
