@@ -31,8 +31,9 @@ OTHERS = 8
 
 SETS = {
     "first": "written before the rules",
-    "held_out": "written before the rules, about contexts nobody looked at while the rules were written",
+    "held_out": "written before the rules, about other contexts, and not looked at while the rules were written",
     "later": "written when the rules were done, about other images",
+    "last": "written after the faults that these showed were mended, about other images again",
 }
 
 Statement = Mapping[str, Any]

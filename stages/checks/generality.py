@@ -15,7 +15,8 @@ GENERAL = re.compile(
     r"scientists|experts|researchers|studies|many (?:cultures|countries|people|riders|places)|"
     r"(?:some|most) people (?:feel|say|think|believe|like|prefer)|people (?:use|like|love|enjoy|need)|"
     r"(?<!other )(?<!this )(?<!that )(?<!another )(?:one|everyone|anyone|everybody) "
-    r"(?:can|could|may|has|is|holds|wears|needs|would|must|should|uses)|"
+    r"(?:(?:can|could)(?! (?:\w+ )?(?:see|find|spot|make|notice|count)\b)|may|has|is|holds|wears|needs|would|must|"
+    r"should|uses)|"
     r"what one|when (?:one|you|people))\b"
 )
 GENERAL_VERBS = listed(

@@ -13,7 +13,8 @@ __all__ = [
 ]
 
 WORD = re.compile(r"\d{1,2}:\d{2}|\d+(?:[.,]\d+)*|[^\W\d_]+n't\b|[^\W\d_]+(?:-[^\W\d_]+)*|'s\b|[^\w\s]")
-SENTENCE = re.compile(r"(?:[^.!?;\n]|[.!?;](?![\s\"')]|$))+[.!?;]*[\"')]*")
+SENTENCE = re.compile(r"(?:[^.!?;\n]|[.!?;](?![\s\"')]|$)){1,600}[.!?;]*[\"')]*")
+"""Cut after 600 characters: who writes on without a full stop shall not be read for minutes."""
 STRAIGHT = str.maketrans("\u2018\u2019\u201c\u201d\u2013\u2014", "''\"\"-:")
 
 

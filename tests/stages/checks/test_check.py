@@ -237,6 +237,13 @@ def test_places_lie_within_their_turn() -> None:
             assert 0 <= finding.start <= finding.end <= len(talk["messages"][finding.turn]["content"])
 
 
+@pytest.mark.parametrize("piece", ["left of the dog ", "on the left ", "Aa of ", "no dog ", '"', "(", "x", "0.1, "])
+def test_a_reply_without_end_is_read_to_the_end(piece: str) -> None:
+    """A model that writes on without a full stop does not hold the check up for minutes."""
+    found = check(said(piece * (12_000 // len(piece)), kind="reasoning"), BEACH, CheckConfig(max_words=1))
+    assert "length" in {finding.type for finding in found}
+
+
 def test_findings_settings_and_contexts_travel() -> None:
     """All of it can be sent to another process, and the same question gets the same answer."""
     travelled = pickle.loads(pickle.dumps((check, said("A cat and three dogs."), BEACH, CheckConfig())))
