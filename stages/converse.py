@@ -35,6 +35,9 @@ UNANSWERED = {"llm_error", "llm_unreachable"}
 
 IMAGE = pa.field("image_bytes", pa.large_binary())
 
+BATCHES_AT_ONCE = 32
+"""Batches take hours, however many there are."""
+
 TYPICAL_TOKENS: dict[Kind, int] = {"conversation": 350, "detail": 200, "reasoning": 250}
 """How long replies are about, to estimate costs before there is any."""
 
@@ -79,10 +82,11 @@ class Converse(Stage[ConverseConfig]):
         super().__init__(config)
         if config.chat.send_image:
             self.consumes = type(self).consumes.append(IMAGE)
-        if config.chat.engine != "transformers":
+        if config.chat.engine == "openai":
             # One part's last replies are awaited while another's first requests are in flight.
-            asked = config.batch_rows * len(config.kinds)
-            self.parts_at_once = 4 + 2 * config.chat.concurrency // asked
+            self.parts_at_once = 4 + 2 * config.chat.concurrency // (config.batch_rows * len(config.kinds))
+        if config.chat.engine == "openai_batch":
+            self.parts_at_once = BATCHES_AT_ONCE
 
     def model_files(self) -> Sequence[str]:
         """Return the prompts' files and, where the model is run here, the model."""

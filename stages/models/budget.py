@@ -40,6 +40,7 @@ class Budget:
 
     def __init__(self, prices: Prices, max_usd: float, max_tokens: int, log: ResponseLog, actors: int) -> None:
         self.pending = 0
+        self.outside = 0.0
         self._prices, self._max_usd, self._max_tokens = prices, max_usd, max_tokens
         self._log, self._actors = log, actors
         self._spent = self._reserved = self._allowance = self._wanted = 0.0
@@ -53,20 +54,23 @@ class Budget:
         """Reserve so much, or tell that it is not there."""
         with self._lock:
             self._wanted = usd
-            missing = self._spent + self._reserved + usd - self._allowance
+            missing = self._spent + self._reserved + self.outside + usd - self._allowance
             if missing > 0 and not self._extend(missing):
                 return False
             self._reserved += usd
             self.pending += 1
             return True
 
-    def settle(self, usd: float, reply: ChatReply | None) -> None:
-        """Give back what was reserved and book what the reply cost."""
+    def release(self, usd: float) -> None:
+        """Give back what was reserved for a request that has come back."""
         with self._lock:
             self.pending -= 1
             self._reserved = self._reserved - usd if self.pending else 0.0  # no rounding error stays behind
-            if reply is not None:
-                self._spent += self._prices.usd(reply.input_tokens, reply.output_tokens)
+
+    def book(self, reply: ChatReply) -> None:
+        """Count what a reply cost."""
+        with self._lock:
+            self._spent += self._prices.usd(reply.input_tokens, reply.output_tokens)
 
     def exhausted(self) -> Paused:
         """Return the error that says so."""

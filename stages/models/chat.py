@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Protocol, TypedDict
 from pydantic import Field, SecretStr, TypeAdapter, ValidationInfo, field_validator, model_validator
 
 from schemas.config import SPEED, Frozen, ModelRef
-from schemas.errors import Paused, Reject
+from schemas.errors import FatalError, Paused, Reject
+from schemas.storage import Storage
 
 __all__ = [
     "FREE", "REASONS", "ChatConfig", "ChatModel", "ChatReply", "ChatRequest", "Gate", "Message", "Prices", "open_chat",
@@ -113,17 +114,20 @@ LIST_PRICES = {
 }
 """OpenAI's list prices of 2025, dollars a million tokens in and out; ``prices`` in the config overrules them."""
 
+BATCH_DISCOUNT = 0.5
+
 DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 
 class ChatConfig(Frozen):
     """Which chat model answers, and how it is asked."""
 
-    engine: Literal["openai", "transformers"] = "openai"
+    engine: Literal["openai", "openai_batch", "transformers"] = "openai"
     """``openai``: a server that speaks OpenAI's chat completions (OpenAI, vLLM, llama.cpp, Ollama ...).
+    ``openai_batch``: the same by the Batch API: half the price, up to 24 hours; each ``batch_rows`` rows are a batch.
     ``transformers``: a causal language model with a chat template, run in this process."""
     model: str
-    """``openai``: the model's name at the server. ``transformers``: its folder or hub id."""
+    """The model's name at the server; for ``transformers`` its folder or hub id."""
     base_url: Annotated[str | None, SPEED] = None
     """Address of the server, such as ``http://127.0.0.1:8000/v1``; by default OPENAI_BASE_URL, else OpenAI's.
     The same model at another address is taken to give the same replies."""
@@ -149,6 +153,8 @@ class ChatConfig(Frozen):
     """Seconds the server may stay silent before a request counts as failed."""
     deadline_s: Annotated[float, SPEED] = Field(600.0, gt=0)
     """Seconds after which a request is given up, from when it was first sent, waits included."""
+    poll_s: Annotated[float, SPEED] = Field(30.0, gt=0)
+    """Seconds between two looks at a batch; for ``openai_batch``."""
     retries: Annotated[int, SPEED] = Field(4, ge=0, le=20)
     """Times a request is sent again after a 408, 409, 5xx or a lost connection. A 429 is no failure: it is sent again
     when the server says, until ``deadline_s``."""
@@ -172,7 +178,7 @@ class ChatConfig(Frozen):
         if self.engine == "transformers" and self.temperature:
             raise ValueError(f"temperature: {self.temperature} must be 0 for engine transformers")
         if self.engine == "transformers" and self.send_image:
-            raise ValueError("send_image: true needs engine openai")
+            raise ValueError("send_image: true needs engine openai or openai_batch")
         return self
 
     @model_validator(mode="after")
@@ -188,17 +194,20 @@ class ChatConfig(Frozen):
         listed = LIST_PRICES.get(DATED.sub("", self.model))
         if self.prices or listed is None:
             return self.prices
-        return Prices(input_per_million=listed[0], output_per_million=listed[1])
+        share = BATCH_DISCOUNT if self.engine == "openai_batch" else 1.0
+        return Prices(input_per_million=share * listed[0], output_per_million=share * listed[1])
 
 
 class Gate(Protocol):
-    """Who is asked before money is spent; called by one thread of an engine.
+    """Who is asked before money is spent.
 
     Attributes:
         pending: requests that money is reserved for.
+        outside: dollars that may still be charged for requests sent by processes that are gone.
     """
 
     pending: int
+    outside: float
 
     def worst(self, request: ChatRequest) -> float:
         """Return what a request may cost at most, in dollars."""
@@ -206,18 +215,24 @@ class Gate(Protocol):
     def take(self, usd: float) -> bool:
         """Reserve so much, or tell that it is not there."""
 
-    def settle(self, usd: float, reply: ChatReply | None) -> None:
-        """Give back what was reserved and book what the reply cost."""
+    def release(self, usd: float) -> None:
+        """Give back what was reserved for a request that has come back."""
+
+    def book(self, reply: ChatReply) -> None:
+        """Count what a reply cost."""
 
     def exhausted(self) -> Paused:
         """Return the error that says so."""
 
 
-def open_chat(config: ChatConfig, gate: Gate | None = None, actors: int = 1) -> ChatModel:
+def open_chat(
+    config: ChatConfig, folder: Storage | None = None, gate: Gate | None = None, actors: int = 1
+) -> ChatModel:
     """Connect to the server or load the weights.
 
     Args:
         config: the settings.
+        folder: where the replies are kept, and ``openai_batch`` its batches.
         gate: lets requests pass that there is money for; by default all.
         actors: how many processes share the server's rates.
 
@@ -228,6 +243,12 @@ def open_chat(config: ChatConfig, gate: Gate | None = None, actors: int = 1) -> 
         from stages.models.chat_openai import OpenAIChat
 
         return OpenAIChat(config, gate, actors)
+    if config.engine == "openai_batch":
+        from stages.models.chat_openai_batch import OpenAIBatch
+
+        if folder is None:
+            raise FatalError("openai_batch needs a folder to remember its batches in")
+        return OpenAIBatch(config, folder, gate)
     from stages.models.chat_transformers import TransformersChat
 
     return TransformersChat(config)

@@ -17,15 +17,12 @@ import openai
 from schemas.errors import Reject
 from stages.models.chat import ChatConfig, ChatReply, ChatRequest, Gate
 from stages.models.chat_client import async_client
-from stages.models.chat_wire import Failure, failure_of, identity, message_fields, read_completion
+from stages.models.chat_wire import FORMAT_STATUSES, Failure, failure_of, identity, message_fields, read_completion
 from stages.models.pacing import Pace, RateLimit, backoff_s
 from stages.models.structured import Dialect
 from stages.models.tokens import estimated_tokens
 
 __all__ = ["OpenAIChat"]
-
-FORMAT_STATUSES = (400, 422, 501)
-"""With these a server may refuse the way JSON was asked for."""
 
 JSON_BODY: openai.RequestOptions = {"headers": {"Content-Type": "application/json"}}
 
@@ -131,7 +128,9 @@ class OpenAIChat:
             call.error = call.error or error
         finally:
             if self._gate is not None:
-                self._gate.settle(reserved, outcome if isinstance(outcome, ChatReply) else None)
+                if isinstance(outcome, ChatReply):
+                    self._gate.book(outcome)
+                self._gate.release(reserved)
                 self._freed.set()
 
     async def _answer(self, request: ChatRequest, call: _Call) -> ChatReply | Reject:

@@ -14,10 +14,16 @@ from schemas.errors import FatalError, Paused, Reject
 from stages.models.chat import ChatConfig, ChatReply, ChatRequest
 from stages.models.pacing import retry_after_s
 
-__all__ = ["Failure", "failure_of", "identity", "message_fields", "one_line", "read_completion"]
+__all__ = [
+    "FORMAT_STATUSES", "Failure", "failure_of", "identity", "message_fields", "one_line",
+    "read_completion", "refusal_of",
+]
 
 FATAL_STATUSES = (401, 403, 404)
 """Wrong key, no right to the model, no such model or address: no other request would fare better."""
+
+FORMAT_STATUSES = (400, 422, 501)
+"""With these a server may refuse the way JSON was asked for."""
 
 PASSING_STATUSES = (408, 409)
 BUSY = 429
@@ -125,23 +131,26 @@ def failure_of(error: openai.OpenAIError, config: ChatConfig, server: str) -> Fa
         return Failure(Reject("llm_unreachable", why), again=True, refused=True)
     if not isinstance(error, openai.APIStatusError):
         return Failure(Reject("llm_error", one_line(error)))
-    return _refusal(error, config, server)
+    wait_s = retry_after_s(error.response.headers)
+    return refusal_of(error.status_code, error.code, one_line(error), config, server, wait_s)
 
 
-def _refusal(error: openai.APIStatusError, config: ChatConfig, server: str) -> Failure:
-    status, said = error.status_code, one_line(error)
-    if error.code == "insufficient_quota":
-        raise Paused(f"{server} takes no more requests until the account is topped up: {said}") from error
+def refusal_of(
+    status: int, code: str | None, said: str, config: ChatConfig, server: str, wait_s: float | None = None
+) -> Failure:
+    """Return what an HTTP status other than 2xx means for its request; raises like ``failure_of``."""
+    if code == "insufficient_quota":
+        raise Paused(f"{server} takes no more requests until the account is topped up: {said}")
     if status in FATAL_STATUSES:
-        raise FatalError(f"{server} refuses model {config.model}: {said}") from error
+        raise FatalError(f"{server} refuses model {config.model}: {said}")
     if status == BUSY or status >= SERVER_FAULT or status in PASSING_STATUSES:
         return Failure(
             Reject("llm_error", said), again=True, counts=status != BUSY, refused=status not in PASSING_STATUSES,
-            wait_s=retry_after_s(error.response.headers),
+            wait_s=wait_s,
         )
-    if error.code == "context_length_exceeded" or TOO_LONG.search(said):
+    if code == "context_length_exceeded" or TOO_LONG.search(said):
         return Failure(Reject("prompt_too_long", said))
-    if error.code == "content_filter" or FILTERED.search(said):
+    if code == "content_filter" or FILTERED.search(said):
         return Failure(Reject("content_filtered", said))
     return Failure(Reject("llm_error", said))
 

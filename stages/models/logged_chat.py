@@ -34,7 +34,7 @@ def open_logged_chat(config: ChatConfig, folder: Storage, actors: int = 1) -> Lo
     gate = None
     if prices is not None and config.max_usd is not None:
         gate = Budget(prices, config.max_usd, config.max_tokens, log, actors)
-    return LoggedChat(open_chat(config, gate, actors), log, prices)
+    return LoggedChat(open_chat(config, folder, gate, actors), log, prices)
 
 
 class LoggedChat:

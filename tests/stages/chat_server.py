@@ -6,9 +6,10 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
+
+from batch_api import Answer, BatchApi
 
 __all__ = ["GOOD_REPLIES", "Answer", "ChatServer", "completion"]
 
@@ -22,15 +23,6 @@ GOOD_REPLIES: dict[str, Any] = {
     "detail": {"description": "A red boat lies left of two houses."},
     "reasoning": {"question": "Why might it not sail?", "answer": "There is no wind, so it stays."},
 }
-
-
-@dataclass
-class Answer:
-    """One HTTP answer; a dict is sent as JSON."""
-
-    status: int = 200
-    body: dict[str, Any] | str = ""
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 def completion(content: str | None, finish_reason: str = "stop", **message: Any) -> Answer:
@@ -58,6 +50,7 @@ class ChatServer:
     """Answers from ``script`` first, one entry a request, then by ``respond``; keeps what it was asked.
 
     Attributes:
+        batches: its Batch API, whose requests are answered like any other.
         bodies: the JSON of every request, in order of arrival.
         most_at_once: the most requests it worked on at the same time.
     """
@@ -68,6 +61,7 @@ class ChatServer:
         self.bodies: list[dict[str, Any]] = []
         self.authorizations: list[str] = []
         self.most_at_once = 0
+        self.batches = BatchApi(lambda body: self.answer(body, ""))
         self._at_once = 0
         self._lock = threading.Lock()
         self._http = _Listener(("127.0.0.1", 0), self._handler())
@@ -107,8 +101,16 @@ class ChatServer:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                answer = server.answer(body, self.headers.get("Authorization", ""))
+                data = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.path == "/v1/chat/completions":
+                    self.reply(server.answer(json.loads(data), self.headers.get("Authorization", "")))
+                else:
+                    self.reply(server.batches.post(self.path, data, self.headers["Content-Type"]))
+
+            def do_GET(self) -> None:
+                self.reply(server.batches.get(self.path))
+
+            def reply(self, answer: Answer) -> None:
                 text = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
                 self.send_response(answer.status)
                 for name, value in {"Content-Type": "application/json", **answer.headers}.items():

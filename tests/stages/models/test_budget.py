@@ -31,7 +31,8 @@ def spend(purse: Budget, log: ResponseLog, key: str, tokens: int = 1) -> bool:
         return False
     reply = ChatReply("x", "stop", 0, tokens)
     log.append(key, reply, DOLLAR.usd(0, tokens))
-    purse.settle(worst, reply)
+    purse.book(reply)
+    purse.release(worst)
     return True
 
 
@@ -46,9 +47,10 @@ def test_requests_in_flight_are_reserved(tmp_path: Path) -> None:
     """Five requests of at most 2 dollars fit into 10; another only when one has come back cheaper, or failed."""
     purse, _ = budget(tmp_path, 10)
     assert [purse.take(2.0) for _ in range(6)] == [True] * 5 + [False]
-    purse.settle(2.0, ChatReply("x", "stop", 0, 2))
+    purse.book(ChatReply("x", "stop", 0, 2))
+    purse.release(2.0)
     assert not purse.take(2.0)
-    purse.settle(2.0, None)
+    purse.release(2.0)
     assert purse.take(2.0)
     assert not purse.take(2.0)
 
@@ -87,6 +89,15 @@ def test_object_store_gives_each_its_share(tmp_path: Path) -> None:
     log.commit()
     other, other_log = budget(url, 20, actors=1)
     assert sum(spend(other, other_log, f"b{number}") for number in range(50)) == 10
+
+
+def test_what_may_still_be_charged_is_kept_back(tmp_path: Path) -> None:
+    """Money for requests of a process that is gone is not spent a second time."""
+    purse, _ = budget(tmp_path, 10)
+    purse.outside = 7.0
+    assert [purse.take(2.0), purse.take(2.0)] == [True, False]
+    purse.outside = 0.0
+    assert purse.take(2.0)
 
 
 @pytest.mark.parametrize("max_usd", [0, 1.99])
