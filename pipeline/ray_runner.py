@@ -37,8 +37,10 @@ __all__ = ["RayRunner"]
 
 POLL_S = 0.1
 OBJECT_STORE_BYTES = 256 << 20
+BLOCKS_PER_ACTOR = 32
+"""Blocks each actor gets at least, where there are so many parts: Ray takes some 10 ms for each."""
 TASK_RETRIES = 2
-"""How often a part is tried again after its actor died. A part that kills its actor every time is given up."""
+"""How often a part on its own is tried again after its actor died. A part that kills its actor every time is given up."""
 
 Batch = dict[str, Any]
 
@@ -74,19 +76,36 @@ class RayRunner:
         """Bring the parts up to date at every stage of the segment, yielding each outcome as it happens."""
         if not parts:
             return
+        missing = {planned.name: set(parts) for planned in segment}
+        together = max(1, len(parts) // (BLOCKS_PER_ACTOR * max(planned.config.actors[1] for planned in segment)))
+        yield from self._stream(plan, segment, run, parts, together, missing)
+        if together > 1:  # whoever was in one block with a part that killed its worker
+            yield from self._stream(plan, segment, run, sorted(set().union(*missing.values())), 1, missing)
+        for stage, lost in missing.items():
+            for part in sorted(lost):
+                _forget(missing, part)
+                yield Outcome(stage, part, None, f"part {part}: its worker died {TASK_RETRIES + 1} times")
+
+    def _stream(
+        self, plan: Plan, segment: Sequence[PlannedStep], run: RunDirectory, parts: Sequence[int], together: int,
+        missing: dict[str, set[int]],
+    ) -> Iterator[Outcome]:
+        """Send parts through the stages, so many in a block, and yield the outcomes that are still missing."""
+        if not parts:
+            return
         items = [{"part": part, "outcomes": pickle.dumps([])} for part in parts]
-        stream = ray.data.from_items(items, override_num_blocks=len(parts))
+        stream = ray.data.from_items(items, override_num_blocks=-(-len(parts) // together))
         share = _share(segment)
         for planned in segment:
             stream = stream.map_batches(
                 RayStage,
-                batch_size=1,
+                batch_size=None,
                 fn_constructor_args=(plan, planned.index, run, self.board, _machines(planned)),
                 compute=_actors(planned),
-                max_task_retries=TASK_RETRIES,
+                max_task_retries=0 if together > 1 else TASK_RETRIES,
                 **_resources(planned, share),
             )
-        yield from _watch(stream, self.board, segment, parts)
+        yield from _watch(stream, self.board, missing)
 
     def launch(
         self, work: Callable[[dict[str, Any]], None], settings: dict[str, Any], *, workers: int, cpus: float,
@@ -103,7 +122,7 @@ class RayRunner:
 
 
 class RayStage:
-    """A stage worker as Ray Data calls it: a batch is one part number, and what became of it so far."""
+    """A stage worker as Ray Data calls it: a batch is some part numbers, and what became of each so far."""
 
     def __init__(self, plan: Plan, index: int, run: RunDirectory, board: Any, machines: int) -> None:
         self.worker = StageWorker(plan, plan.steps[index], run, machines)
@@ -112,13 +131,17 @@ class RayStage:
         self.pinned_at = 0.0
 
     def __call__(self, batch: Batch) -> Batch:
-        """Process the part, unless an earlier stage gave it up, and pass it on with its outcomes."""
-        outcomes: list[Outcome] = pickle.loads(batch["outcomes"][0])
+        """Process the parts, except those that an earlier stage gave up, and pass them on with their outcomes."""
+        outcomes = [self._extended(*pair) for pair in zip(batch["part"], batch["outcomes"], strict=True)]
+        return {"part": batch["part"], "outcomes": np.array(outcomes, dtype=object)}
+
+    def _extended(self, part: int, packed: bytes) -> bytes:
+        outcomes: list[Outcome] = pickle.loads(packed)
         if outcomes and outcomes[-1].report is None:
-            return batch
-        outcomes.append(self.worker(int(batch["part"][0])))
+            return packed
+        outcomes.append(self.worker(int(part)))
         self._pin(outcomes[-1])
-        return {"part": batch["part"], "outcomes": np.array([pickle.dumps(outcomes)], dtype=object)}
+        return pickle.dumps(outcomes)
 
     def _pin(self, outcome: Outcome) -> None:
         """Show outcomes as they come, but not with a message each: fast stages finish hundreds of parts a second."""
@@ -128,8 +151,8 @@ class RayStage:
             self.unpinned, self.pinned_at = [], time.monotonic()
 
 
-def _watch(stream: Any, board: Any, segment: Sequence[PlannedStep], parts: Sequence[int]) -> Iterator[Outcome]:
-    """Drive the stream in a thread and yield each outcome once; at the end, name the parts that were lost."""
+def _watch(stream: Any, board: Any, missing: dict[str, set[int]]) -> Iterator[Outcome]:
+    """Drive the stream in a thread and yield each missing outcome once."""
     through: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
     errors: list[BaseException] = []
 
@@ -144,7 +167,6 @@ def _watch(stream: Any, board: Any, segment: Sequence[PlannedStep], parts: Seque
 
     driver = threading.Thread(target=drive, daemon=True)
     driver.start()
-    missing = {planned.name: set(parts) for planned in segment}
     running = True
     while running:
         driver.join(POLL_S)
@@ -159,10 +181,6 @@ def _watch(stream: Any, board: Any, segment: Sequence[PlannedStep], parts: Seque
             yield outcome
     if errors:
         raise FatalError(f"Ray stopped: {str(errors[0]).strip().splitlines()[-1]}")
-    for stage, lost in missing.items():
-        for part in sorted(lost):
-            _forget(missing, part)
-            yield Outcome(stage, part, None, f"part {part}: its worker died {TASK_RETRIES + 1} times")
 
 
 def _drain(through: queue.SimpleQueue[Outcome]) -> Iterator[Outcome]:

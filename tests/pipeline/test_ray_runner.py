@@ -62,6 +62,15 @@ def test_part_that_kills_its_worker_is_given_up(tmp_path: Path, runner: RayRunne
     assert result.view.reports()["length"].kept == 8
 
 
+def test_parts_that_travel_together_do_not_die_together(tmp_path: Path, runner: RayRunner) -> None:
+    """Of many parts, which go through Ray in blocks, only the one that kills its worker is given up."""
+    write_source(tmp_path, ["a"] * 36 + ["die"] + ["a"] * 33)
+    result, watcher = run_ray(write_config(tmp_path, [{"use": f"{PROBES}Picky"}], part_rows=1), runner)
+    assert dict(result.given_up) == {("picky", 36): "part 36: its worker died 3 times"}
+    assert len(watcher.outcomes) == 70, "every part is reported once"
+    assert result.view.reports()["picky"].kept == 69
+
+
 def test_stages_that_want_more_than_the_machine_still_run(tmp_path: Path, runner: RayRunner) -> None:
     """Four stages of 3 CPUs each are scaled down on two cores instead of waiting for ever."""
     write_source(tmp_path, ["a"] * 8)

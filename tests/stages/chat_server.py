@@ -9,7 +9,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from batch_api import Answer, BatchApi
+from tests.stages.batch_api import Answer, BatchApi
 
 __all__ = ["GOOD_REPLIES", "Answer", "ChatServer", "completion"]
 
