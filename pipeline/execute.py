@@ -149,8 +149,10 @@ def _write_sink(planned: PlannedStep, sink: Sink[Any], view: FinishedRun, runner
     with _folder_beside(storage, sink.output) as beside:
         try:
             summary = sink.write(view, beside, runner.launch)
-        except OSError as error:
-            raise FatalError(f"{planned.name}: cannot write: {error}") from error
+        except FatalError:
+            raise
+        except Exception as error:
+            raise FatalError(f"{planned.name}: cannot write: {type(error).__name__}: {error}") from error
         storage.remove(sink.output)
         if storage.is_local:
             os.rename(beside.root, storage.path(sink.output))

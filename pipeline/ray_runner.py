@@ -40,7 +40,7 @@ OBJECT_STORE_BYTES = 256 << 20
 BLOCKS_PER_ACTOR = 32
 """Blocks each actor gets at least, where there are so many parts: Ray takes some 10 ms for each."""
 TASK_RETRIES = 2
-"""How often a part on its own is tried again after its actor died. A part that kills its actor every time is given up."""
+"""How often a part on its own is tried again after its actor died; then it is given up."""
 
 Batch = dict[str, Any]
 

@@ -24,7 +24,7 @@ from schemas.errors import nearest
 
 __all__ = [
     "SPEED", "ExistingPath", "Frozen", "LocalOrUrl", "ModelRef", "RayConfig", "RunConfig", "SourceConfig",
-    "StageConfig",
+    "StageConfig", "shown_model",
 ]
 
 SPEED = "speed"
@@ -81,6 +81,11 @@ ExistingPath = Annotated[str, AfterValidator(_resolve_existing)]
 
 ModelRef = Annotated[str, AfterValidator(_resolve_model)]
 """A model's folder or file, or a hub id."""
+
+
+def shown_model(model: str) -> str:
+    """Return a model as it is named in what leaves this machine: its id, or its folder's name without the way there."""
+    return Path(model).name if Path(model).is_absolute() else model
 
 
 class Frozen(BaseModel):

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from pydantic import Field
 
 from schemas.columns import BOXES, CONVERSATIONS
-from schemas.config import StageConfig
+from schemas.config import StageConfig, shown_model
 from schemas.errors import Reject
 from stages.base import Stage, rows_to_table
 from stages.context import one_line, user_message
@@ -162,9 +161,8 @@ class Converse(Stage[ConverseConfig]):
         return [_named(job.kind, outcome) for job, outcome in zip(jobs, outcomes, strict=True)]
 
     def _conversation(self, job: _Job, messages: list[Message]) -> dict[str, Any]:
-        model = self.config.chat.model
-        shown = Path(model).name if Path(model).is_absolute() else model
-        return {"kind": job.kind, "messages": messages, "provenance": f"{shown}:{job.kind}:prompt-v{VERSION}"}
+        provenance = f"{shown_model(self.config.chat.model)}:{job.kind}:prompt-v{VERSION}"
+        return {"kind": job.kind, "messages": messages, "provenance": provenance}
 
     def _gathered(self, outcomes: Sequence[dict[str, Any] | Reject]) -> dict[str, Any] | Reject:
         """Return what the row keeps: the conversations there are, or the last reason there are none.

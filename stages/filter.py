@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from fractions import Fraction
@@ -48,8 +49,10 @@ class FilterConfig(StageConfig):
         expression = expression_of(keep)
         if not expression.meta.root_names():
             raise ValueError("names no column")
-        if _aggregates(expression):
-            raise ValueError("an aggregate would see a batch and not the whole run: keep_top compares with all rows")
+        if _aggregates(expression) or _has_window(expression):
+            raise ValueError(
+                "an aggregate or window would see a batch and not the whole run: keep_top compares with all rows"
+            )
         return keep
 
     @model_validator(mode="after")
@@ -147,6 +150,17 @@ def _aggregates(expression: pl.Expr) -> bool:
     if is_one_value and (expression.meta.root_names() or not inputs):
         return True
     return any(_aggregates(inner) for inner in inputs)
+
+
+def _has_window(expression: pl.Expr) -> bool:
+    """Tell whether an expression looks at other rows, as lag(column) over (...) does."""
+
+    def found(node: Any) -> bool:
+        if isinstance(node, dict):
+            return "Over" in node or any(map(found, node.values()))
+        return isinstance(node, list) and any(map(found, node))
+
+    return found(json.loads(expression.meta.serialize(format="json")))
 
 
 def _first_line(error: Exception) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from schemas.config import shown_model
 from schemas.errors import FatalError
 from schemas.storage import Storage
 from stages.connector.config import ConnectorConfig
@@ -51,10 +52,11 @@ def train_worker(settings: dict[str, Any]) -> None:
     if place.rank > 0:
         return
     taught = time.monotonic()
+    models = {"vision": shown_model(config.vision), "language": shown_model(config.language)}
     report = {
         "name": settings["name"],
         "seed": seed,
-        "settings": config.model_dump(mode="json"),
+        "settings": config.model_dump(mode="json") | models,
         "rows": course.census(),
         "stages": stages,
         "validation": exam.mark(model, alone),

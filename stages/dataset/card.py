@@ -107,10 +107,14 @@ dataset = load_from_disk("dataset")  # this folder
 
 def _funnel(run: RunView) -> str:
     rows = []
-    for stage, report in run.reports().items():
+    reports = run.reports()
+    for stage, report in reports.items():
         reasons = ", ".join(f"{reason} {count}" for reason, count in _ordered(report.rejected))
         rows.append((stage, report.entered, report.kept, reasons))
+    missing = reports["source"].rows - sum(run.table(part, ["id"], live=False).num_rows for part in run.parts())
     note = "Every source row is accounted for: kept, or rejected with a reason (`rejects.parquet` lists each)."
+    if missing:
+        note = f"{missing} source rows are in parts that could not be processed. Of the others: {note}"
     return f"## From source to dataset\n\n{table(['stage', 'rows in', 'kept', 'rejected'], rows)}\n{note}\n"
 
 

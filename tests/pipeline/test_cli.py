@@ -91,6 +91,7 @@ def test_run_with_parts_given_up(tmp_path: Path, command: Any) -> None:
     funnel = json.loads(command("status", str(tmp_path / "run"), "--json").out)
     assert list(funnel["stages"][1]["given_up"]) == ["1"]
     assert funnel["sinks"]["shards"]["samples"] == 4
+    assert "4 source rows are in parts that could not be processed" in (tmp_path / "run/dataset/README.md").read_text()
 
 
 def test_run_with_every_part_given_up(tmp_path: Path, command: Any) -> None:
