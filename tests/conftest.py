@@ -18,6 +18,7 @@ RAY = {"tests/integration", "tests/pipeline/test_ray_runner.py", "tests/stages/c
 """Where whole runs are: each takes every core."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of several test processes (``make test``) one makes all whole runs; a file's tests stay together."""
     for item in items:

@@ -14,6 +14,9 @@ from datasets import load_from_disk
 from tests.pipeline.runs import ROOT, showtell
 
 
+pytestmark = pytest.mark.timeout(900)
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run the demo once and return its run directory."""
