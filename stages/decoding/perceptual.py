@@ -1,7 +1,8 @@
-"""``imagehash.phash`` in a third of its time.
+"""``imagehash.phash`` in less than half of its time.
 
-Nearly all of that is Pillow's Lanczos resampling to 32 x 32. Here it is two matrix products with the same rounding: of
-168 photographs (56 at three sizes) 167 have imagehash's very hash, and one differs in two of 64 bits.
+Nearly all of that is Pillow's Lanczos resampling to 32 x 32. Here that is two matrix products with the same rounding;
+only grey is OpenCV's, which now and then rounds otherwise. Of 168 photographs (56 at shorter sides of 224, 336 and 512)
+167 have imagehash's very hash, and one differs in two of 64 bits.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ from functools import lru_cache
 from typing import Final
 
 import cv2
-import imagehash
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 __all__ = ["phash"]
 
 SIDE: Final = 32
 """What imagehash resamples to."""
+WAVES: Final = np.cos(np.pi / (2 * SIDE) * np.outer(np.arange(8), 2 * np.arange(SIDE) + 1))
+"""The lowest frequencies of the discrete cosine transform, which it compares with their median."""
+DECIMALS: Final = 6
+"""Of a frequency that are no rounding errors: a picture of one colour has exactly one frequency."""
 LOBES: Final = 3
 """Of Pillow's Lanczos window."""
 AMPLE: Final = 1024
@@ -34,7 +37,8 @@ def phash(pixels: NDArray[np.uint8]) -> str:
         grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
     across = _levels(grey.astype(np.float32) @ _lanczos(width))
     small = _levels(_lanczos(height).T @ across)
-    return str(imagehash.phash(Image.fromarray(small.astype(np.uint8))))
+    frequencies = np.round(WAVES @ small @ WAVES.T, DECIMALS)
+    return np.packbits(frequencies > np.median(frequencies)).tobytes().hex()
 
 
 def _levels(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -22,6 +22,13 @@ def test_hash_of_any_size_is_the_librarys(size: tuple[int, int]) -> None:
     assert imagehash.hex_to_hash(phash(np.asarray(pixels, np.uint8))) - library_hash(pixels) <= 2
 
 
+def test_plain_colour_has_one_frequency() -> None:
+    """Pictures of one colour have one hash, whatever their size and colour: rounding errors do not count."""
+    for size, level in (((60, 40), 0), ((448, 336), 7), ((336, 500), 200), ((33, 3000), 255)):
+        pixels = np.full((*size, 3), level, np.uint8)
+        assert phash(pixels) == str(library_hash(pixels)) == ("8" if level else "0") + "0" * 15
+
+
 @needs_data
 def test_hash_of_photographs_is_the_librarys() -> None:
     """Of the photographs hardly one has another hash than imagehash's, and that by two bits."""
