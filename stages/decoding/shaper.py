@@ -19,6 +19,8 @@ __all__ = ["Shaper", "shaper_of"]
 
 FINE: Final = 2**14 - 1
 """Steps of linear light: the darkest of them are a fifth of an sRGB level."""
+BAND_PIXELS: Final = 2**16
+"""Pixels turned at once: floats of a whole large picture would be most of the memory there is."""
 TAG_TABLE: Final = 128
 """Where a profile lists its tags (ICC.1:2022, 7.3)."""
 TAG: Final = struct.Struct(">4sII")
@@ -48,8 +50,11 @@ class Shaper:
 
     def __call__(self, pixels: Levels) -> Levels:
         """Return BGR pixels (height, width, 3), uint8, in sRGB."""
-        light = cv2.transform(cv2.LUT(pixels, self._curves), self._matrix)
-        turned: Levels = np.take(ENCODED, np.clip(light, 0, FINE, out=light).astype(np.uint16))
+        turned = np.empty_like(pixels)
+        rows = max(1, BAND_PIXELS // pixels.shape[1])
+        for start in range(0, pixels.shape[0], rows):
+            light = cv2.transform(cv2.LUT(pixels[start : start + rows], self._curves), self._matrix)
+            turned[start : start + rows] = np.take(ENCODED, np.clip(light, 0, FINE, out=light).astype(np.uint16))
         return turned
 
 
@@ -57,7 +62,7 @@ def shaper_of(profile: bytes) -> Shaper | None:
     """Return the shaper of an RGB profile; None where it is no matrix profile, or one with unusual curves.
 
     Raises:
-        PyCMSError, OSError, LookupError, ValueError, struct.error, LinAlgError: the profile is broken.
+        PyCMSError, OSError, LookupError, ValueError, struct.error: the profile is broken.
     """
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     if not source.profile.is_matrix_shaper:

@@ -68,6 +68,14 @@ def test_shaper_gives_what_little_cms_gives(name: str) -> None:
     assert np.abs(shaper(bgr(scene()))[:, :, ::-1].astype(int) - right).max() <= 1
 
 
+def test_large_picture_is_turned_whole() -> None:
+    """A picture turned in several pieces has no seams."""
+    data = profile(CURVES["table"])
+    large = scene(700, 300)
+    turned = to_srgb(bgr(large), data, "RGB")[:, :, ::-1]
+    assert np.abs(turned.astype(int) - by_little_cms(large, data)).max() <= 1
+
+
 def test_other_curves_are_left_to_little_cms() -> None:
     """A curve the shaper does not know changes the time it takes, not the colours."""
     data = profile(b"para" + struct.pack(">IHH", 0, 1, 0) + fixed(2.2, 0.9, 0.1))
