@@ -53,7 +53,7 @@ class Download(Stage[DownloadConfig]):
     """
 
     name = "download"
-    version = 2
+    version = 3
     Config = DownloadConfig
     consumes = pa.schema([SOURCE.field(name) for name in ("image_url", "image", "audio_url", "audio")])
     produces = pa.schema(

@@ -13,10 +13,11 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -37,30 +38,29 @@ PR_SET_PDEATHSIG: Final = 1
 def main() -> None:
     """Answer questions until there are no more."""
     settings = ImageSettings.model_validate_json(sys.argv[1])
-    questions, answers = _own_streams()
+    shared, channel = _own_streams()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
     _end_with_parent()
     _warm_up(settings)
     _limit(settings)
-    answers.write(READY)
-    answers.flush()
-    while head := questions.read(QUESTION.size):
+    channel.sendall(READY)
+    while head := channel.recv(QUESTION.size, socket.MSG_WAITALL):
         kind, length = QUESTION.unpack(head)
-        fields, body = _answer(kind, questions.read(length), settings)
+        fields, body = _answer(kind, os.pread(shared, length, 0), settings)
         told = json.dumps(fields).encode()
-        answers.write(ANSWER.pack(len(told), len(body)) + told + body)
-        answers.flush()
+        os.pwrite(shared, body + told, 0)
+        channel.sendall(ANSWER.pack(len(body), len(told)))
         if fields.get("reason") == "decode_memory":
             break  # what is left of the heap is not worth another file
 
 
-def _own_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Take standard input and output away from libraries that print."""
-    questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+def _own_streams() -> tuple[int, socket.socket]:
+    """Take the shared file and the socket away from libraries that read and print."""
+    shared, channel = os.dup(0), socket.socket(fileno=os.dup(1))
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
-    return questions, answers
+    return shared, channel
 
 
 def _end_with_parent() -> None:
@@ -85,6 +85,7 @@ def _limit(settings: ImageSettings) -> None:
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         most = used + settings.decode_memory_mb * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))  # the shared file is memory too
 
 
 def _answer(kind: bytes, data: bytes, settings: ImageSettings) -> tuple[dict[str, Any], bytes]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from stages.decoding.resize import Pixels
+from stages.decoding.shaper import shaper_of
 
 __all__ = ["as_rgb", "has_other_colours", "to_srgb"]
 
@@ -19,6 +22,11 @@ MODES: Final = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 """ICC colour space -> the Pillow mode a profile of it applies to."""
 SAME: Final = 2
 """A profile that moves no colour by more than so many levels of 255 is sRGB by another name."""
+ROUNDING: Final = 1
+"""A level of 255 more or less is the same colour."""
+LEVELS: Final = np.linspace(0, 255, 9).round().astype(np.uint8)
+COLOURS: Final = np.stack(np.meshgrid(LEVELS, LEVELS, LEVELS), -1).reshape(27, 27, 3)
+"""Colours from all over the cube, to compare transforms on."""
 RANGES: Final = {"I": (65535.0,), "F": (1.0, 255.0, 65535.0)}
 """What white may be in modes that do not say: the first that no level exceeds, else the highest level."""
 
@@ -62,14 +70,33 @@ def to_srgb(pixels: Pixels, profile: bytes | None, mode: str) -> Pixels:
         profile: the image's ICC profile.
         mode: the mode the image was decoded to; a profile for grey is applied to grey images only.
     """
-    space = "L" if mode in ("1", "L", "LA", "I;16") else "RGB"
-    transform = None if mode == "CMYK" else _transform(profile, space)
-    if transform is None:
+    if mode == "CMYK":
         return pixels
-    code = cv2.COLOR_BGR2GRAY if space == "L" else cv2.COLOR_BGR2RGB
-    picture = _applied(Image.fromarray(cv2.cvtColor(pixels, code)), transform)
-    turned: Pixels = cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGB2BGR)
-    return turned
+    space = "L" if mode in ("1", "L", "LA", "I;16") else "RGB"
+    turn = _turner(profile, space)
+    return pixels if turn is None else turn(pixels)
+
+
+@lru_cache(maxsize=16)
+def _turner(profile: bytes | None, space: str) -> Callable[[Pixels], Pixels] | None:
+    """Return what turns BGR pixels into sRGB, None where they are: a shaper where it gives what Little CMS gives."""
+    transform = _transform(profile, space)
+    if transform is None or profile is None:
+        return None
+
+    def by_little_cms(pixels: Pixels) -> Pixels:
+        code = cv2.COLOR_BGR2GRAY if space == "L" else cv2.COLOR_BGR2RGB
+        picture = _applied(Image.fromarray(cv2.cvtColor(pixels, code)), transform)
+        turned: Pixels = cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGB2BGR)
+        return turned
+
+    try:
+        shaper = shaper_of(profile) if space == "RGB" else None
+    except (ImageCms.PyCMSError, OSError, LookupError, ValueError, struct.error):
+        shaper = None
+    if shaper is None or np.abs(shaper(COLOURS).astype(int) - by_little_cms(COLOURS)).max() > ROUNDING:
+        return by_little_cms
+    return shaper
 
 
 def _applied(picture: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image.Image:
@@ -95,8 +122,6 @@ def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform |
 
 
 def _changes_little(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    levels = np.linspace(0, 255, 9).round().astype(np.uint8)
-    colours = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(27, 27, 3)
-    probe = Image.fromarray(colours if mode == "RGB" else colours[:, :, 0])
+    probe = Image.fromarray(COLOURS if mode == "RGB" else COLOURS[:, :, 0])
     moved = np.asarray(_applied(probe, transform)).astype(int) - np.asarray(probe.convert("RGB"))
     return bool(np.abs(moved).max() <= SAME)

@@ -19,7 +19,8 @@ class Finished:
         original_width: of the image as it came, upright, in pixels.
         original_height: of the image as it came, upright, in pixels.
         sha256: of the bytes that came, in hex.
-        phash: perceptual hash (``imagehash.phash``, 64 bits in hex) of the picture as kept, before encoding.
+        phash: perceptual hash (``imagehash.phash``, 64 bits in hex; now and then two bits differ from the library's) of
+            the picture as kept, before encoding.
     """
 
     data: bytes

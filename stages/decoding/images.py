@@ -14,13 +14,13 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 import cv2
-import imagehash
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from schemas.errors import Reject
 from stages.decoding.colour import as_rgb, has_other_colours, to_srgb
 from stages.decoding.finished import Finished
+from stages.decoding.perceptual import phash
 from stages.decoding.resize import Pixels, Size, final_size, fit, reduction, scale, scaled_size
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _finish(data: bytes, image: Image.Image, settings: ImageSettings) -> Finishe
         original_width=original[0],
         original_height=original[1],
         sha256=hashlib.sha256(data).hexdigest(),
-        phash=_phash(pixels),
+        phash=phash(pixels),
     )
 
 
@@ -174,12 +174,6 @@ def _turned(pixels: Pixels, turn: int) -> Pixels:
         case _:
             turned = pixels
     return turned
-
-
-def _phash(pixels: Pixels) -> str:
-    height, width = pixels.shape[:2]
-    grey = Image.frombuffer("RGB", (width, height), pixels, "raw", "BGR", 0, 1).convert("L")
-    return str(imagehash.phash(grey))
 
 
 def _encode(pixels: Pixels, settings: ImageSettings) -> bytes:

@@ -1,8 +1,10 @@
-"""What parent and child say to each other over the child's standard input and output.
+"""What parent and child say to each other.
 
-A question is ``QUESTION`` (kind, length) and the file's bytes. An answer is ``ANSWER`` (two lengths), a JSON object,
-and the bytes of the finished image, none where they are the ones that were asked about. The object holds the fields of
-the result, or ``reason`` and ``detail``. A child that is ready for questions says ``READY`` first.
+The child's standard output is a socket; its standard input is a file in memory that both read and write, so that no
+picture has to go through the socket. The parent writes a file to its start and sends ``QUESTION`` (kind, length). The
+child writes there the finished image, nothing where it is the very bytes that were asked about, and behind it a JSON
+object, the fields of the result or ``reason`` and ``detail``; then it sends ``ANSWER`` (length of the image, of the
+object). A child that is ready for questions says ``READY`` first.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sizes and pixels as img2dataset 1.47's ``Resizer`` makes them (img2dataset/resizer.py), on OpenCV alone.
+"""Sizes and pixels as img2dataset 1.47's ``Resizer`` makes them (img2dataset/resizer.py).
 
 Arrays are (height, width, 3), uint8; sizes are (width, height) in pixels.
 """
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from stages.decoding.area import averaged
 
 if TYPE_CHECKING:
     from stages.decoding.settings import ImageSettings
@@ -83,17 +85,14 @@ def scale(pixels: Pixels, size: Size, settings: ImageSettings, reduced: int = 1)
         settings: the size wanted.
         reduced: what the image was reduced by already.
     """
-    width, height = scaled_size(size, settings)
-    if reduced > 1:
-        # A side that the reduction does not divide ends in part of a pixel, so the ratios are the whole image's.
-        across, down = width * reduced / size[0], height * reduced / size[1]
-        averaged = cv2.resize(pixels, None, fx=across, fy=down, interpolation=cv2.INTER_AREA)
-        return np.ascontiguousarray(averaged[:height, :width])
-    if (width, height) == size:
+    wanted = scaled_size(size, settings)
+    if wanted == size:
         return pixels
-    method = cv2.INTER_AREA if _is_bigger(size, settings) else cv2.INTER_LANCZOS4
-    scaled: Pixels = cv2.resize(pixels, (width, height), interpolation=method)
-    return scaled
+    if reduced == 1 and not _is_bigger(size, settings):
+        enlarged: Pixels = cv2.resize(pixels, wanted, interpolation=cv2.INTER_LANCZOS4)
+        return enlarged
+    # A side that the reduction does not divide ends in part of a pixel, so the spans are of the whole image.
+    return averaged(pixels, wanted, (size[0] / wanted[0] / reduced, size[1] / wanted[1] / reduced))
 
 
 def fit(pixels: Pixels, size: Size) -> Pixels:

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +27,8 @@ __all__ = ["Decoders"]
 COMMAND: Final = (sys.executable, "-m", "stages.decoding.child")
 START_TIMEOUT_S: Final = 120.0
 """A child that has not imported its libraries by now never will."""
-BUFFER_BYTES: Final = 2**20
+SHARED_BYTES: Final = 4 * 2**20
+"""Memory that parent and child keep for the next file; what a larger one took is given back."""
 ENVIRONMENT: Final = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -87,7 +89,7 @@ class Decoders:
                 answered = True
             except TimeoutError as error:
                 raise Reject("decode_timeout", f"no result after {self._settings.decode_timeout_s:g} s") from error
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 raise Reject("decode_crash", self._end(child)) from error
             finally:
                 if not answered or fields.get("reason") == "decode_memory":
@@ -129,44 +131,44 @@ class Decoders:
 
 
 class _Child:
-    """One process and the socket that is its standard input and output."""
+    """One process, the socket that is its standard output, and the file in memory that is its standard input."""
 
     def __init__(self, command: Sequence[str]) -> None:
+        self._shared = _file_in_memory()
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)
         self._ending = ""
         with theirs:
-            for end in (self._socket, theirs):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
             path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path)
             self._process = subprocess.Popen(
-                command, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL,
+                command, stdin=self._shared, stdout=theirs.fileno(), stderr=subprocess.DEVNULL,
                 env={**os.environ, **ENVIRONMENT, "PYTHONPATH": path},
             )
 
     async def wait_ready(self) -> None:
         """Wait until the child has set its limits. Raises OSError if it ends instead."""
-        if await self._read(len(READY)) != READY:
+        if await self._told(len(READY)) != READY:
             raise ConnectionError("the child said something else")
 
     async def ask(self, kind: bytes, data: bytes) -> tuple[dict[str, Any], bytes]:
-        """Return the answer's fields and bytes. Raises OSError if the child ends instead."""
-        loop = asyncio.get_running_loop()
-        await loop.sock_sendall(self._socket, QUESTION.pack(kind, len(data)))
-        await loop.sock_sendall(self._socket, data)
-        told, body = ANSWER.unpack(await self._read(ANSWER.size))
-        return json.loads(await self._read(told)), await self._read(body)
+        """Return the answer's fields and bytes. Raises OSError if the child ends instead, ValueError if it babbles."""
+        os.pwrite(self._shared, data, 0)
+        await asyncio.get_running_loop().sock_sendall(self._socket, QUESTION.pack(kind, len(data)))
+        image, told = ANSWER.unpack(await self._told(ANSWER.size))
+        body = os.pread(self._shared, image, 0)
+        fields = json.loads(os.pread(self._shared, told, image))
+        if max(len(data), image) > SHARED_BYTES:
+            os.truncate(self._shared, 0)
+        return fields, body
 
-    async def _read(self, length: int) -> bytes:
-        loop = asyncio.get_running_loop()
-        buffer = bytearray(length)
-        rest = memoryview(buffer)
-        while rest:
-            count = await loop.sock_recv_into(self._socket, rest)
-            if count == 0:
+    async def _told(self, length: int) -> bytes:
+        told = b""
+        while len(told) < length:
+            more = await asyncio.get_running_loop().sock_recv(self._socket, length - len(told))
+            if not more:
                 raise ConnectionError("the child closed its output")
-            rest = rest[count:]
-        return bytes(buffer)
+            told += more
+        return told
 
     def lives(self) -> bool:
         """Tell whether the process has not ended."""
@@ -176,10 +178,19 @@ class _Child:
         """End the process if it lives; say how it ended."""
         if not self._ending:
             self._socket.close()
+            os.close(self._shared)
             self._process.kill()
-            self._ending = _told(self._process.wait())
+            self._ending = _ended(self._process.wait())
         return self._ending
 
 
-def _told(code: int) -> str:
+def _file_in_memory() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("decoding")
+    file, path = tempfile.mkstemp()
+    Path(path).unlink()
+    return file
+
+
+def _ended(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -33,6 +33,8 @@ def misbehave(data: bytes, _: ImageSettings) -> Finished:
             held = []
             while True:
                 held.append(bytearray(2**24))
+        case b"fill":
+            os.ftruncate(os.memfd_create("full"), 2**40)
         case b"opencv":
             raise cv2.error("anything")
         case b"print":

@@ -35,7 +35,7 @@ def test_plain_image_is_kept_byte_for_byte(name: str) -> None:
     assert (image.format, image.width, image.height) == (name, 60, 40)
     assert (image.original_width, image.original_height) == (60, 40)
     assert image.sha256 == hashlib.sha256(data).hexdigest()
-    assert image.phash == str(imagehash.phash(opened(data)))
+    assert imagehash.hex_to_hash(image.phash) - imagehash.phash(opened(data)) <= 2
 
 
 @pytest.mark.parametrize(("mode", "only_if_bigger"), [("no", False), ("keep_ratio", True), ("border", True)])
@@ -198,7 +198,7 @@ def test_picture_before_others_in_a_jpeg_is_kept() -> None:
 
 
 def test_phash_is_of_the_resized_picture() -> None:
-    """The hash is imagehash's, of the very pixels that are encoded."""
+    """The hash is of the very pixels that are encoded."""
     image = finish(PLAIN["png"], settings(image_size=20, encode_format="png"))
     assert image.phash == str(imagehash.phash(opened(image.data)))
 

@@ -12,8 +12,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pytest
-from pictures import DATA, encoded, needs_data, scene, settings
+from pictures import DATA, encoded, needs_data, rgb, scene, settings
+from PIL import Image
 
 from schemas.errors import FatalError, Reject
 from stages.decoding.finished import Finished
@@ -81,6 +83,7 @@ def test_child_gives_what_the_function_gives() -> None:
         (b"hang", "decode_timeout", "no result after 1 s"),
         (b"spin", "decode_timeout", "no result after 1 s"),
         (b"balloon", "decode_memory", "more than 200 MB"),
+        (b"fill", "decode_crash", "OSError: [Errno 27] File too large"),
         (b"opencv", "decode_crash", "error: anything"),
     ],
 )
@@ -94,6 +97,19 @@ def test_bad_decoder_costs_one_file(data: bytes, reason: str, detail: str) -> No
         assert isinstance(await outcome(decoders, b"good"), Finished)
 
     decoding(talk, settings(decoders=1, decode_timeout_s=1, decode_memory_mb=200), BAD)
+
+
+def test_large_files_go_both_ways() -> None:
+    """Files of many sizes, in turn, come and go whole; what a large one took is not kept."""
+
+    async def talk(decoders: Decoders) -> None:
+        random = np.random.default_rng(0)
+        for side in (4, 1500, 40, 1600):
+            pixels = random.integers(0, 256, (side, side, 3), dtype=np.uint8)
+            image = await decoders.image(encoded(Image.fromarray(pixels), "BMP"))
+            assert (rgb(image.data) == pixels).all()
+
+    decoding(talk, settings(decoders=1, encode_format="png"))
 
 
 def test_others_go_on_beside_a_hanging_file() -> None:
