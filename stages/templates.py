@@ -44,7 +44,7 @@ class TemplatesConfig(StageConfig):
     """Kinds of conversation to make of each sample; also ``point_count`` (point to each, then the number),
     ``presence`` (yes or no) and ``position`` (left, right, above, below)."""
     max_per_kind: int = Field(2, ge=1)
-    """Most conversations of one kind about a sample; ``brief`` makes at most one, ``presence`` an even number or one."""
+    """Most conversations of one kind about a sample. ``brief`` makes at most one; of ``presence`` half say yes."""
     max_per_sample: int = Field(8, ge=1)
     """Most conversations about a sample over all kinds; where there are more, they are drawn."""
     point_format: PointFormat = "pixmo"
@@ -71,7 +71,7 @@ class Templates(Stage[TemplatesConfig]):
 
     def _conversations(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
         context = Context([caption or "" for caption in row["captions"] or []], row["boxes"], row["transcript"])
-        scene = None if context.boxes is None else Scene(context)
+        scene = None if context.boxes is None else Scene(context, self.config.absent_labels)
         made = [
             (kind, exchange)
             for kind in dict.fromkeys(self.config.kinds)
@@ -104,14 +104,11 @@ class Templates(Stage[TemplatesConfig]):
         named = [name for name in scene.names if is_countable(name)]
         if kind == "position":
             return position([name for name in named if scene.is_counted(name)], scene, most, rng)
-        return presence(named, list(filter(is_countable, self._absent(scene))), scene, most, rng)
-
-    def _absent(self, scene: Scene) -> list[str]:
-        return scene.absent(self.config.absent_labels)
+        return presence(named, list(filter(is_countable, scene.absent)), scene, most, rng)
 
     def _drawn(self, scene: Scene, rng: random.Random, *, countable: bool = True) -> list[str]:
         """Choose what to count or point to: names there are, and now and then one there is not."""
-        present, absent = [name for name in scene.names if scene.is_counted(name)], self._absent(scene)
+        present, absent = [name for name in scene.names if scene.is_counted(name)], scene.absent
         if countable:
             present, absent = [list(filter(is_countable, names)) for names in (present, absent)]
         most = self.config.max_per_kind

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 
 from stages.checks import CheckConfig, Context, check
 from stages.context import one_line

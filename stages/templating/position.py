@@ -35,7 +35,7 @@ def _exchange(scene: Scene, name: str, other: str, rng: random.Random) -> Exchan
     """Return an open question where one relation alone is right, else one about an axis."""
     box, reference = _boxes(scene, name, other)
     where = rng.choice(relations(box, reference))
-    wordings = HORIZONTAL if where in ("left", "right") else VERTICAL
+    wordings: tuple[str, ...] = HORIZONTAL if where in ("left", "right") else VERTICAL
     if _overlap(box[0::2], reference[0::2]) or _overlap(box[1::2], reference[1::2]):
         wordings += RELATIVE
     question = rng.choice(wordings).format(name=name, other=other)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
 from itertools import combinations
 
 from stages.checks import Context
@@ -13,7 +14,7 @@ from stages.checks.evidence import read_evidence
 from stages.checks.nouns import vocabulary
 from stages.checks.phrases import is_plural_form
 from stages.checks.wording import mentions
-from stages.checks.words import as_name
+from stages.checks.words import FUNCTION_WORDS, as_name
 from stages.context import one_line
 from stages.templating.points import Point
 from stages.wordings import plural
@@ -23,8 +24,8 @@ __all__ = ["Edges", "Scene"]
 Edges = Sequence[float]
 """[x1, y1, x2, y2], 0-1."""
 
-PLAIN_NAME = re.compile(r"\w[\w' -]*")
-"""Labels that can stand in a sentence and in an ``alt`` attribute as they are."""
+PLAIN_NAME = re.compile(r"[^\W\d_]+(?:[ -][^\W\d_]+)*")
+"""Labels that can stand in a sentence and in an ``alt`` attribute as they are: words of letters."""
 
 SAME_THING = 0.8
 """Two boxes of a label may be of one thing where one holds so much of the other's area."""
@@ -33,17 +34,22 @@ SAME_THING = 0.8
 class Scene:
     """One annotated image, its boxes by name: the label in lower case, on one line.
 
+    Args:
+        context: what is known of it; its boxes are not None.
+        absent_labels: what the annotators looked for, so that without a box of it there is none.
+
     Attributes:
         boxes: name -> the edges of its boxes.
         names: names that can be asked about, sorted: plain words in the singular.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, absent_labels: Sequence[str]) -> None:
         found: defaultdict[str, list[Edges]] = defaultdict(list)
         for box in context.boxes or ():
             found[_name(box["label"])].append(box["box"])
         self.boxes: Mapping[str, list[Edges]] = dict(found)
         self.names = [name for name in sorted(found) if _is_plain(name)]
+        self._absent_labels = absent_labels
         self._evidence = read_evidence(context)
 
     def points(self, name: str) -> list[Point]:
@@ -63,7 +69,7 @@ class Scene:
             len(edges) < MANY_BOXES
             and not MIRRORED & self._evidence.words
             and not any(_may_be_same(one, other) for one, other in combinations(edges, 2))
-            and not any(self._are_related(name, other) for other in self.boxes if other != name)
+            and not any(self._is_any(_meanings(name), _meanings(other)) for other in self.boxes if other != name)
             and not self._texts_tell_of_more(name, len(edges))
         )
 
@@ -72,55 +78,53 @@ class Scene:
         pairs = combinations(self.boxes[name], 2)
         return not MIRRORED & self._evidence.words and any(not _may_be_same(one, other) for one, other in pairs)
 
-    def absent(self, labels: Iterable[str]) -> list[str]:
-        """Return those of the labels that nothing speaks for.
+    @cached_property
+    def absent(self) -> list[str]:
+        """The names of ``absent_labels`` that nothing speaks for.
 
         Box, caption and transcript name neither them, nor a kind of them, nor what they are a kind of, by any of the
         names in the check's vocabulary; and they name nothing that implies them.
         """
         said = " . ".join([*self.boxes, self._evidence.text])
-        names = [name for name in dict.fromkeys(map(_name, labels)) if _is_plain(name)]
+        names = [name for name in dict.fromkeys(map(_name, self._absent_labels)) if _is_plain(name)]
         return [name for name in names if not _is_word_of(name, said) and not self._is_implied(name)]
 
     def _is_implied(self, name: str) -> bool:
-        known = self._evidence.vocabulary
-        return any(
-            any(known.is_kind_of(thing, other) or known.is_kind_of(other, thing) for other in self._evidence.named)
-            or (not known.things[thing].lenient and self._evidence.has(thing))
-            for thing in known.find(as_name(name))
-        )
-
-    def _are_related(self, name: str, other: str) -> bool:
-        known = self._evidence.vocabulary
-        for whole, head in ((name, other), (other, name)):
-            if whole.endswith(f" {head}") and not vocabulary().find(as_name(whole)):  # a name of the annotators' own
-                return True
-        return any(
-            known.is_kind_of(one, two) or known.is_kind_of(two, one)
-            for one in known.find(as_name(name)) for two in known.find(as_name(other))
-        )
+        evidence, meanings = self._evidence, _meanings(name)
+        is_implied = any(not evidence.vocabulary.things[thing].lenient and evidence.has(thing) for thing in meanings)
+        return is_implied or self._is_any(meanings, evidence.named.union(*map(_meanings, self.boxes)))
 
     def _texts_tell_of_more(self, name: str, number: int) -> bool:
-        evidence, known = self._evidence, self._evidence.vocabulary
-        things = known.find(as_name(name))
+        evidence, meanings = self._evidence, _meanings(name)
+        told = [max(numbers) for thing, numbers in evidence.numbers.items() if self._is_any(meanings, [thing])]
+        is_one_of_many = number == 1 and self._is_any(meanings, evidence.many)
+        is_crowd = self._is_any(meanings, evidence.told.intersection(vocabulary().find("crowd")))
+        return is_one_of_many or is_crowd or max(told, default=0) > number
 
-        def is_meant(told: int) -> bool:
-            return any(known.is_kind_of(told, thing) or known.is_kind_of(thing, told) for thing in things)
-
-        told = [max(numbers) for thing, numbers in evidence.numbers.items() if is_meant(thing)]
-        crowds = [thing for thing in known.find("crowd") if thing in evidence.told and is_meant(thing)]
-        is_one_of_many = number == 1 and any(map(is_meant, evidence.many))
-        return is_one_of_many or bool(crowds) or max(told, default=0) > number
+    def _is_any(self, things: Iterable[int], others: Iterable[int]) -> bool:
+        """Tell whether one of the things is one of the others, a kind of it, or what it is a kind of."""
+        is_kind_of = self._evidence.vocabulary.is_kind_of
+        return any(is_kind_of(one, two) or is_kind_of(two, one) for two in others for one in things)
 
 
 def _name(label: str) -> str:
     return one_line(label.replace("_", " ")).lower()
 
 
+@lru_cache(maxsize=1 << 14)
 def _is_plain(name: str) -> bool:
-    """Tell whether a name can stand in the templates: no markup, no plural, no word of annotators."""
+    """Tell whether a name can stand in the templates: no plural, no word like "other", none of the annotators' own."""
     is_plural = is_plural_form(name.rpartition(" ")[2]) and plural(name) != name
-    return bool(PLAIN_NAME.fullmatch(name)) and not is_plural and not any(mentions(f"the {name}", "assistant"))
+    is_noun = bool(PLAIN_NAME.fullmatch(name)) and name.partition(" ")[0] not in FUNCTION_WORDS
+    return is_noun and not is_plural and not any(mentions(f"the {name}", "assistant"))
+
+
+@lru_cache(maxsize=1 << 14)
+def _meanings(name: str) -> tuple[int, ...]:
+    """Return the things a name can mean; of one the vocabulary lacks, its last words: a "sports car" is a car."""
+    words = as_name(name).split()
+    found = (vocabulary().find(" ".join(words[start:])) for start in range(len(words)))
+    return next(filter(None, found), ())
 
 
 def _is_word_of(name: str, said: str) -> bool:
