@@ -96,7 +96,7 @@ def _is_centre(point: tuple[float, float], box: NDArray[np.float64]) -> bool:
 
 
 def points(text: str) -> list[tuple[float, float]]:
-    """Return the points of Molmo's ``<point x= y=>`` and ``<points x1= ...>`` and of Molmo2's ``coords``, in percent."""
+    """Return the points of Molmo's ``<point x= y=>`` and ``<points x1= ...>``, and Molmo2's ``coords``, in percent."""
     found: list[tuple[float, float]] = []
     for coords in MOLMO2.findall(text):
         numbers = [int(number) for number in coords.split()]

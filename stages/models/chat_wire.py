@@ -22,6 +22,11 @@ __all__ = [
 FATAL_STATUSES = (401, 403, 404)
 """Wrong key, no right to the model, no such model or address: no other request would fare better."""
 
+NO_SUCH_MODEL = re.compile(
+    r"\bmodel_not_found\b|\bpinned to\b|\bmodel\b.{0,80}\b(?:not found|does not exist)\b|\bunknown model\b", re.IGNORECASE
+)
+"""How servers say so with another status; ``transformers serve MODEL`` is pinned to its model, with 400."""
+
 FORMAT_STATUSES = (400, 422, 501)
 """With these a server may refuse the way JSON was asked for."""
 
@@ -148,6 +153,8 @@ def refusal_of(
             Reject("llm_error", said), again=True, counts=status != BUSY, refused=status not in PASSING_STATUSES,
             wait_s=wait_s,
         )
+    if NO_SUCH_MODEL.search(f"{code} {said}"):
+        raise FatalError(f"{server} refuses model {config.model}: {said}")
     if code == "context_length_exceeded" or TOO_LONG.search(said):
         return Failure(Reject("prompt_too_long", said))
     if code == "content_filter" or FILTERED.search(said):
