@@ -207,13 +207,22 @@ def test_missing_key_stops_the_run(chat_server: ChatServer) -> None:
 
 
 @pytest.mark.parametrize("known", ["json_object", None])
-def test_server_without_schemas_is_asked_more_simply(chat_server: ChatServer, known: str | None) -> None:
-    """A 400 about the response format leads to the next simpler one, remembered afterwards."""
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Answer(400, {"error": {"message": "response_format is not supported"}}),
+        Answer(422, {"detail": "Unexpected fields in the request: {'response_format'}"}),
+    ],
+)
+def test_server_without_schemas_is_asked_more_simply(
+    chat_server: ChatServer, known: str | None, refusal: Answer
+) -> None:
+    """A refusal of the response format, in OpenAI's form or FastAPI's, leads to the next simpler one, remembered."""
 
     def respond(body: dict[str, Any]) -> Answer:
         if body.get("response_format", {}).get("type") == known:
             return completion("fine")
-        return Answer(400, {"error": {"message": "response_format is not supported"}})
+        return refusal
 
     chat_server.respond = respond
     chat = OpenAIChat(config(chat_server))
