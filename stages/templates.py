@@ -22,7 +22,7 @@ from stages.templating.presence import presence
 from stages.templating.scene import Scene
 from stages.wordings import generator, is_countable
 
-__all__ = ["Templates", "TemplatesConfig"]
+__all__ = ["Kind", "Templates", "TemplatesConfig"]
 
 Kind = Literal["brief", "counting", "pointing", "point_count", "presence", "position"]
 

@@ -72,11 +72,11 @@ PRESENCE = (
     "Would you find {one} in this image?",
 )
 
-PRESENT = ("Yes, there is {one}.", "Yes, {one} can be seen.", "Yes, the image shows {one}.")
+PRESENT = ("Yes, there is {one}.", "Yes, {one} is visible.", "Yes, the image shows {one}.")
 
-PRESENT_MANY = ("Yes, there are {plural}.", "Yes, {plural} can be seen.", "Yes, the image shows {plural}.")
+PRESENT_MANY = ("Yes, there are {plural}.", "Yes, {plural} are visible.", "Yes, the image shows {plural}.")
 
-ABSENT = ("No, there is no {name}.", "No, there are no {plural}.", "No, no {name} can be seen.")
+ABSENT = ("No, there is no {name}.", "No, there are no {plural}.", "No, no {name} is visible.")
 
 RELATIVE = (
     "Where is the {name} in relation to the {other}?",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from itertools import combinations
 
 from stages.checks import Context
@@ -83,7 +83,8 @@ class Scene:
         """The names of ``absent_labels`` that nothing speaks for.
 
         Box, caption and transcript name neither them, nor a kind of them, nor what they are a kind of, by any of the
-        names in the check's vocabulary; and they name nothing that implies them.
+        names in the check's vocabulary; and they name nothing that implies them, or that they would imply: where there
+        is a surfer, or surfing, there may be a surfboard.
         """
         said = " . ".join([*self.boxes, self._evidence.text])
         names = [name for name in dict.fromkeys(map(_name, self._absent_labels)) if _is_plain(name)]
@@ -92,7 +93,14 @@ class Scene:
     def _is_implied(self, name: str) -> bool:
         evidence, meanings = self._evidence, _meanings(name)
         is_implied = any(not evidence.vocabulary.things[thing].lenient and evidence.has(thing) for thing in meanings)
-        return is_implied or self._is_any(meanings, evidence.named.union(*map(_meanings, self.boxes)))
+        is_hinted = any(self._is_told(thing) for meaning in meanings for thing in _implied().get(meaning, ()))
+        return is_implied or is_hinted or self._is_any(meanings, evidence.named.union(*map(_meanings, self.boxes)))
+
+    def _is_told(self, thing: int) -> bool:
+        """Tell whether a thing is named, or a word that implies it though it is no thing: "surfing" of a surfer."""
+        evidence = self._evidence
+        signs = {word for word in evidence.vocabulary.things[thing].implied_by if not vocabulary().find(word)}
+        return thing in evidence.named or not signs.isdisjoint(evidence.words)
 
     def _texts_tell_of_more(self, name: str, number: int) -> bool:
         evidence, meanings = self._evidence, _meanings(name)
@@ -125,6 +133,16 @@ def _meanings(name: str) -> tuple[int, ...]:
     words = as_name(name).split()
     found = (vocabulary().find(" ".join(words[start:])) for start in range(len(words)))
     return next(filter(None, found), ())
+
+
+@cache
+def _implied() -> Mapping[int, set[int]]:
+    """Return the things that each thing implies: of a bicycle, a cyclist."""
+    found: defaultdict[int, set[int]] = defaultdict(set)
+    for number, thing in enumerate(vocabulary().things):
+        for sign in (sign for name in thing.implied_by for sign in vocabulary().find(name)):
+            found[sign].add(number)
+    return found
 
 
 def _is_word_of(name: str, said: str) -> bool:
