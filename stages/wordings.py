@@ -6,7 +6,11 @@ import hashlib
 import random
 from collections.abc import Sequence
 
-__all__ = ["BRIEF", "COUNTING", "DETAIL", "POINTING", "drawn", "generator", "is_countable", "plural"]
+__all__ = [
+    "ABSENT", "BRIEF", "COUNTING", "DETAIL", "HORIZONTAL", "POINTING", "POINT_COUNT", "POINT_COUNTED", "POSITIONED",
+    "PRESENCE", "PRESENT", "PRESENT_MANY", "RELATIVE", "VERTICAL", "drawn", "generator", "is_countable", "plural",
+    "with_article",
+]
 
 BRIEF = (
     "Sum up this picture in one sentence.",
@@ -49,6 +53,53 @@ POINTING = (
     "Give the points of all {plural} in the image.",
 )
 
+POINT_COUNT = (
+    "Count the {plural} by pointing to each of them.",
+    "Point to every one of the {plural}, then say how many there are.",
+    "Mark each of the {plural} in the image and give the total.",
+    "How many {plural} are in the picture? Show each one before you answer.",
+    "Tick off the {plural} one by one. What number do you get?",
+)
+
+POINT_COUNTED = ("{points}. {number}", "Here: {points}. {number}", "One by one: {points}. {number}")
+
+PRESENCE = (
+    "Is there {one} in the image?",
+    "Can you see {one} here?",
+    "Does the picture show {one}?",
+    "Are there any {plural} in this photo?",
+    "Do you see any {plural} in the picture?",
+    "Would you find {one} in this image?",
+)
+
+PRESENT = ("Yes, there is {one}.", "Yes, {one} is visible.", "Yes, the image shows {one}.")
+
+PRESENT_MANY = ("Yes, there are {plural}.", "Yes, {plural} are visible.", "Yes, the image shows {plural}.")
+
+ABSENT = ("No, there is no {name}.", "No, there are no {plural}.", "No, no {name} is visible.")
+
+RELATIVE = (
+    "Where is the {name} in relation to the {other}?",
+    "Where in the image is the {name}, compared with the {other}?",
+    "Relative to the {other}, where is the {name}?",
+    "How is the {name} placed with respect to the {other} in this picture?",
+)
+
+HORIZONTAL = (
+    "Is the {name} to the left or to the right of the {other}?",
+    "On which side of the {other} is the {name} in the image?",
+)
+
+VERTICAL = (
+    "Is the {name} above or below the {other} in the image?",
+    "Which is higher up in the picture, the {name} or the {other}?",
+)
+
+POSITIONED = {
+    "left": ("to the left of", "left of"), "right": ("to the right of", "right of"),
+    "above": ("above", "higher in the image than"), "below": ("below", "lower in the image than"),
+}
+
 IRREGULAR = {
     "person": "people", "man": "men", "woman": "women", "child": "children", "foot": "feet", "tooth": "teeth",
     "goose": "geese", "mouse": "mice", "ox": "oxen", "knife": "knives", "wife": "wives", "life": "lives",
@@ -68,6 +119,10 @@ UNCOUNTABLE = {
 """Names that are plural already, or of what is not counted."""
 
 NO_MEN = {"human", "ottoman", "shaman", "talisman", "caiman", "roman", "german"}
+
+VOWELS = ("a", "e", "i", "o", "u")
+SPOKEN_WITH_CONSONANT = ("uni", "use", "usb", "uti", "ute", "uri", "uk", "ufo", "eu", "ewe", "one", "once")
+SPOKEN_WITH_VOWEL = {"hour", "hourglass", "heirloom", "lcd", "led", "mp3", "rv", "suv", "x-ray", "xbox"}
 
 
 def plural(name: str) -> str:
@@ -98,6 +153,13 @@ def _plural_of_word(word: str) -> str:
     if lower.endswith("y") and lower[-2:-1] not in ("", *"aeiou"):
         return f"{word[:-1]}ies"
     return f"{word}s"
+
+
+def with_article(name: str) -> str:
+    """Return the name with "a" or "an", as its first word is spoken; rare exceptions come out wrong."""
+    first = name.partition(" ")[0].lower()
+    is_vowel = first.startswith(VOWELS) and not first.startswith(SPOKEN_WITH_CONSONANT)
+    return f"{'an' if is_vowel or first in SPOKEN_WITH_VOWEL else 'a'} {name}"
 
 
 def generator(*parts: object) -> random.Random:

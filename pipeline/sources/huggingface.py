@@ -20,7 +20,7 @@ from pipeline.sources.table import check_columns
 from schemas.config import SourceConfig
 from schemas.errors import ConfigError, Mistake, Reject, nearest
 from stages.context import one_line
-from stages.templates import points_text
+from stages.templating.points import points_text
 
 __all__ = ["files", "read"]
 

@@ -93,7 +93,7 @@ def _grounding(messages: Messages, context: Context, config: CheckConfig) -> Ite
     for turn, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
-        answer = straight(POINTS.sub(lambda found: found["name"].ljust(len(found[0])), message["content"]))
+        answer = straight(POINTS.sub(lambda found: f"the {found['name']}".ljust(len(found[0])), message["content"]))
         question = straight(messages[turn - 1]["content"])
         for statement in read_statements(answer, question, evidence.vocabulary):
             yield from _faults(statement, evidence, turn)

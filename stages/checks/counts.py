@@ -17,7 +17,7 @@ from stages.checks.quantities import Quantity
 from stages.checks.statements import Statement
 from stages.checks.words import number
 
-__all__ = ["count_faults"]
+__all__ = ["MANY_BOXES", "MIRRORED", "count_faults"]
 
 LONGEST_NUMBER = 4
 """Words of an answer like "Just the one."."""

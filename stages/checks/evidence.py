@@ -12,7 +12,7 @@ from stages.checks.colours import attached_colours
 from stages.checks.finding import Context
 from stages.checks.nouns import Vocabulary, vocabulary
 from stages.checks.phrases import Phrase, Sentence, read_sentence
-from stages.checks.words import lemmas, sentences, straight
+from stages.checks.words import as_name, lemmas, sentences, straight
 from stages.context import one_line
 
 __all__ = ["Boxed", "Evidence", "read_evidence"]
@@ -133,7 +133,7 @@ def read_evidence(context: Context) -> Evidence:
 @lru_cache(maxsize=64)
 def _read(said: tuple[str | None, ...], boxes: tuple[tuple[str, tuple[float, ...]], ...]) -> Evidence:
     texts = [straight(one_line(text or "")) for text in said]
-    labels = [one_line(label.replace("_", " ")).lower() for label, _ in boxes]
+    labels = [as_name(label) for label, _ in boxes]
     known = vocabulary().with_names(labels)
     evidence = Evidence(known, " . ".join(texts).lower(), bool(labels) or any(texts))
     for label, (_, (x1, y1, x2, y2)) in zip(labels, boxes, strict=True):

@@ -44,11 +44,11 @@ def _is_unsupported(phrase: Phrase, evidence: Evidence) -> bool:
 
 
 def _is_another_person(phrase: Phrase, evidence: Evidence) -> bool:
-    """Tell whether texts name men but no woman, or grown-ups but no child, and the phrase says otherwise.
+    """Tell whether texts and labels name men but no woman, or grown-ups but no child, and the phrase says otherwise.
 
-    A box of a person supports each of them where no text tells which it is.
+    A box of a person supports each of them where nothing tells which it is.
     """
-    told = {kind for kind, things in _persons().items() if things & evidence.told}
+    told = {kind for kind, things in _persons().items() if things & evidence.named}
     said = {kind for kind, things in _persons().items() if set(phrase.things) <= things}
     if not said or "mixed" in told:
         return False

@@ -26,7 +26,7 @@ from stages.checks.words import (
     words,
 )
 
-__all__ = ["Phrase", "Sentence", "read_sentence"]
+__all__ = ["Phrase", "Sentence", "is_plural_form", "read_sentence"]
 
 LONGEST_PHRASE = 7
 """Words before a noun that are looked at."""
@@ -97,7 +97,7 @@ def read_sentence(text: str, offset: int, vocabulary: Vocabulary) -> Sentence:
             continue
         surface = found[end - 1].text
         follows = place + 1 < len(spans) and spans[place + 1][0] == end
-        is_plural = _is_plural(surface)
+        is_plural = is_plural_form(surface)
         does = bool(determiner) and not vocabulary.living.isdisjoint(things)
         is_head = not follows or _is_verb_after(found, end, is_plural, does)
         quantity = quantity_before(found, begin, noun)
@@ -148,7 +148,8 @@ def _left_edge(found: Sequence[Word], noun: int, taken: set[int]) -> tuple[int, 
     return begin, determiner
 
 
-def _is_plural(surface: str) -> bool:
+def is_plural_form(surface: str) -> bool:
+    """Tell whether a noun as it is written may be a plural."""
     if surface in ALWAYS_PLURAL:
         return True
     return surface not in NO_PLURAL and not surface.endswith("ss") and len(lemmas(surface)) > 1
@@ -179,6 +180,8 @@ def _counts(found: Sequence[Word], noun: int) -> bool:
 def _qualifies_colour(found: Sequence[Word], noun: int, determiner: str) -> bool:
     """Tell whether a word is part of a colour rather than a noun: "jet black", "an orange plate", "it is orange"."""
     following = found[noun + 1].text if noun + 1 < len(found) else ""
+    if noun and number(found[noun - 1].text) is not None:
+        determiner = determiner or found[noun - 1].text
     if following in COLOURS and determiner in ("", "a", "an"):
         return True
     return found[noun].text in COLOURS and (not determiner or (bool(following) and following not in FUNCTION_WORDS
@@ -203,7 +206,7 @@ def _stands_as_noun(
     if last and last.end == begin == noun:
         return not (last.is_plural or (not vocabulary.living.isdisjoint(last.things) and word.endswith(("s", "ing"))))
     if before == "to":
-        return _is_plural(word) or (begin > 1 and found[begin - 2].text in BEFORE_TO)
+        return is_plural_form(word) or (begin > 1 and found[begin - 2].text in BEFORE_TO)
     if found[noun - 1].text.endswith("ly") or (begin == noun and before in ADVERBS):
         return False
     if before in PREPOSITIONS:

@@ -40,7 +40,7 @@ def reading_faults(statement: Statement, evidence: Evidence) -> Iterator[tuple[i
     offset = sentence.words[0].start - (len(sentence.text) - len(sentence.text.lstrip())) if sentence.words else 0
     for start, end in _readings(sentence.text):
         text = sentence.text[start:end]
-        if not _is_told(text, evidence):
+        if not _is_told(text, evidence) and not _counts_coins(text, evidence):
             yield offset + start, offset + end, f"no caption or transcript has {text.strip()!r}"
     told = set(_times(evidence.text))
     for time, start, end in _timed(sentence.text):
@@ -64,6 +64,13 @@ def _is_told(text: str, evidence: Evidence) -> bool:
     said = [word.text for word in words(text) if not word.is_sign]
     told = f" {' '.join(word.text for word in words(evidence.text) if not word.is_sign)} "
     return f" {' '.join(said)} " in told or (len(said) > 1 and all(f" {word} " in told for word in said))
+
+
+def _counts_coins(text: str, evidence: Evidence) -> bool:
+    """Tell a number of coins, that have boxes or are not there, from a price."""
+    value, _, unit = text.partition(" ")
+    is_boxed = any(thing in evidence.boxed for thing in evidence.vocabulary.find(unit))
+    return bool(PRICE.fullmatch(text)) and (is_boxed or value == "0")
 
 
 def _times(text: str) -> list[int]:

@@ -100,7 +100,10 @@ def _standings(sentence: Sentence, offset: int, is_general: bool) -> list[Standi
     hedged = _scopes(texts, [*hedges, *likes])
     found: list[Standing] = []
     for phrase in sentence.phrases:
-        if open_ or phrase.noun in hedged or any(phrase.noun in places for places in quoted):
+        before = sentence.phrases[len(found) - 1] if found else None
+        if before and not before.is_head and before.end == phrase.begin:  # "no fruit stall": one name
+            found.append(found[-1])
+        elif open_ or phrase.noun in hedged or any(phrase.noun in places for places in quoted):
             found.append("open")
         elif phrase.noun in denied or phrase.determiner in ("no", "neither") or phrase.is_none:
             found.append("denied")

@@ -9,7 +9,8 @@ from functools import lru_cache
 
 __all__ = [
     "ADVERBS", "AUXILIARIES", "COLOURS", "DETERMINERS", "FUNCTION_WORDS", "MODALS", "NUMBERS", "POSSESSIVES",
-    "PREPOSITIONS", "PRONOUNS", "Word", "is_verb", "lemmas", "listed", "number", "sentences", "straight", "words",
+    "PREPOSITIONS", "PRONOUNS", "Word", "as_name", "is_verb", "lemmas", "listed", "number", "sentences", "straight",
+    "words",
 ]
 
 WORD = re.compile(r"\d{1,2}:\d{2}|\d+(?:[.,]\d+)*|[^\W\d_]+n't\b|[^\W\d_]+(?:-[^\W\d_]+)*|'s\b|[^\w\s]")
@@ -115,6 +116,11 @@ def words(text: str, offset: int = 0) -> list[Word]:
         Word(found[0].lower(), found.start() + offset, found.end() + offset)
         for found in WORD.finditer(text)
     ]
+
+
+def as_name(label: str) -> str:
+    """Return an annotators' label as a sentence would have it: its words in lower case, a space between them."""
+    return " ".join(word.text for word in words(straight(label.replace("_", " "))))
 
 
 def number(word: str) -> int | None:

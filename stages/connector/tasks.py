@@ -20,6 +20,7 @@ NUMBERS = (
 NUMBER = re.compile(rf"\d+|\b(?:{'|'.join(NUMBERS)})\b", re.IGNORECASE)
 ABSENCE = re.compile(r"\b(?:no|none)\b", re.IGNORECASE)
 POINT = re.compile(r'x(\d*)\s*=\s*"\s*([\d.\s]+?)\s*"\s*y\1\s*=\s*"\s*([\d.\s]+?)\s*"')
+MOLMO2 = re.compile(r'coords\s*=\s*"\s*\d+\s((?:\s*\d+\s+\d+\s+\d+\b)*)')
 ROUNDING = 0.051
 """Points are written with one decimal, in percent."""
 
@@ -95,8 +96,11 @@ def _is_centre(point: tuple[float, float], box: NDArray[np.float64]) -> bool:
 
 
 def points(text: str) -> list[tuple[float, float]]:
-    """Return the points of Molmo's ``<point x= y=>`` and ``<points x1= y1= ...>``, in percent."""
-    found = []
+    """Return the points of Molmo's ``<point x= y=>`` and ``<points x1= ...>``, and Molmo2's ``coords``, in percent."""
+    found: list[tuple[float, float]] = []
+    for coords in MOLMO2.findall(text):
+        numbers = [int(number) for number in coords.split()]
+        found += [(x / 10, y / 10) for x, y in zip(numbers[1::3], numbers[2::3], strict=True)]
     for _, x, y in POINT.findall(text):
         try:
             found.append((float("".join(x.split())), float("".join(y.split()))))

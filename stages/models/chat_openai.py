@@ -17,7 +17,15 @@ import openai
 from schemas.errors import Reject
 from stages.models.chat import ChatConfig, ChatReply, ChatRequest, Gate
 from stages.models.chat_client import async_client
-from stages.models.chat_wire import FORMAT_STATUSES, Failure, failure_of, identity, message_fields, read_completion
+from stages.models.chat_wire import (
+    FORMAT_STATUSES,
+    Failure,
+    failure_of,
+    identity,
+    message_fields,
+    read_completion,
+    said_by,
+)
 from stages.models.pacing import Pace, RateLimit, backoff_s
 from stages.models.structured import Dialect
 from stages.models.tokens import estimated_tokens
@@ -187,7 +195,7 @@ class OpenAIChat:
                     "/chat/completions", cast_to=httpx2.Response, content=body, options=JSON_BODY
                 )
             except openai.APIStatusError as error:
-                if error.status_code not in FORMAT_STATUSES or not self._dialect.simpler(varied, str(error)):
+                if error.status_code not in FORMAT_STATUSES or not self._dialect.simpler(varied, said_by(error)):
                     raise
                 continue
             return response.content

@@ -16,11 +16,17 @@ from stages.models.pacing import retry_after_s
 
 __all__ = [
     "FORMAT_STATUSES", "Failure", "failure_of", "identity", "message_fields", "one_line",
-    "read_completion", "refusal_of",
+    "read_completion", "refusal_of", "said_by",
 ]
 
 FATAL_STATUSES = (401, 403, 404)
 """Wrong key, no right to the model, no such model or address: no other request would fare better."""
+
+NO_SUCH_MODEL = re.compile(
+    r"\bmodel_not_found\b|\bpinned to\b|\bmodel\b.{0,80}\b(?:not found|does not exist)\b|\bunknown model\b",
+    re.IGNORECASE,
+)
+"""How servers say so with another status; ``transformers serve MODEL`` is pinned to its model, with 400."""
 
 FORMAT_STATUSES = (400, 422, 501)
 """With these a server may refuse the way JSON was asked for."""
@@ -127,12 +133,13 @@ def failure_of(error: openai.OpenAIError, config: ChatConfig, server: str) -> Fa
     if isinstance(error, openai.APITimeoutError):
         return Failure(Reject("llm_error", f"no reply in {config.timeout_s:g} s"), again=True, refused=True)
     if isinstance(error, openai.APIConnectionError):
-        why = f"{server}: {error.__cause__ or error}"
+        cause = error.__cause__ or error
+        why = f"{server}: {str(cause) or type(cause).__name__}"
         return Failure(Reject("llm_unreachable", why), again=True, refused=True)
     if not isinstance(error, openai.APIStatusError):
         return Failure(Reject("llm_error", one_line(error)))
     wait_s = retry_after_s(error.response.headers)
-    return refusal_of(error.status_code, error.code, one_line(error), config, server, wait_s)
+    return refusal_of(error.status_code, error.code, said_by(error), config, server, wait_s)
 
 
 def refusal_of(
@@ -148,11 +155,20 @@ def refusal_of(
             Reject("llm_error", said), again=True, counts=status != BUSY, refused=status not in PASSING_STATUSES,
             wait_s=wait_s,
         )
+    if NO_SUCH_MODEL.search(f"{code} {said}"):
+        raise FatalError(f"{server} refuses model {config.model}: {said}")
     if code == "context_length_exceeded" or TOO_LONG.search(said):
         return Failure(Reject("prompt_too_long", said))
     if code == "content_filter" or FILTERED.search(said):
         return Failure(Reject("content_filtered", said))
     return Failure(Reject("llm_error", said))
+
+
+def said_by(error: openai.APIStatusError) -> str:
+    """Return what the server said, on one line, shortened; the client itself reads only a body's ``error``."""
+    known = one_line(error)
+    body = " ".join(error.response.text.split())
+    return f"{known}: {body}"[:300] if error.body and known == f"Error code: {error.status_code}" else known
 
 
 def one_line(error: Exception) -> str:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 import pytest
 
 from stages.context import Box
-from stages.templates import Templates, TemplatesConfig
+from stages.templates import Kind, Templates, TemplatesConfig
 from stages.wordings import BRIEF, plural
 
 CONTEXTS = Path(__file__).resolve().parents[2] / "../shared/data/contexts.jsonl"
 POINT = re.compile(r'x\d*="([\d.]+)" y\d*="([\d.]+)"')
+
+ALL_KINDS = list(get_args(Kind))
 
 Row = dict[str, Any]
 
@@ -60,7 +62,7 @@ def test_brief_is_the_best_caption(best: int | None, answer: str) -> None:
     question, said_answer = said(conversation)
     assert question in BRIEF
     assert (said_answer, conversation["kind"], conversation["provenance"]) == (
-        answer, "brief", "templates:v1:brief",
+        answer, "brief", "templates:v2:brief",
     )
 
 
@@ -126,13 +128,66 @@ def test_bound_and_odd_labels() -> None:
 
 
 def test_same_seed_same_words() -> None:
-    """Wordings depend on seed, sample and kind, not on what else is in the batch or asked for."""
+    """Wordings depend on seed, sample and kind, not on what else is in the batch, its order or what is asked for."""
     samples = [row(["a boat"], [box("boat", 0, 0, 1, 1)], id=str(number)) for number in range(40)]
     together = run(samples)
     assert together == [run([sample])[0] for sample in samples]
+    assert together == run(samples[::-1])[::-1]
     assert together != run(samples, seed=1)
     pointing = [[each for each in made if each["kind"] == "pointing"] for made in together]
     assert pointing == run(samples, kinds=["pointing"])
+
+
+def test_caption_that_fails_the_check_is_passed_over() -> None:
+    """A caption that speaks of annotations, contradicts the boxes or is an essay is no short description."""
+    boxes = [box("dog", 0, 0, 0.2, 0.2), box("cat", 0.8, 0, 1, 0.2)]
+    bad = ["the bounding box of a dog", "a cat to the left of a dog", "a dog and a cat play. " * 12]
+    assert answers(row([*bad, "a dog and a cat"], boxes), kinds=["brief"]) == ["A dog and a cat."]
+    assert answers(row(bad, boxes), kinds=["brief"]) == []
+
+
+def test_caption_in_another_language_is_kept() -> None:
+    """The language is the dataset's affair."""
+    german = "ein kleiner hund schl\u00e4ft neben einer katze auf dem alten sofa"
+    assert answers(row([german], []), kinds=["brief"]) == [f"E{german[1:]}."]
+
+
+def test_point_count_points_and_then_counts() -> None:
+    """The number follows the points; where there is nothing to point to, that is said as in pointing."""
+    sample = row([], [box("cat", 0.1, 0.2, 0.3, 0.4), box("cat", 0.5, 0.2, 0.7, 0.4)])
+    [answer] = answers(sample, kinds=["point_count"], absent_labels=[])
+    assert '<points x1="20.0" y1="30.0" x2="60.0" y2="30.0" alt="cats">cats</points>. There are 2 cats.' in answer
+    assert answers(row([], []), kinds=["point_count"], absent_labels=["dog"]) == ["There are none."]
+
+
+def test_points_in_the_form_of_molmo2() -> None:
+    """The setting concerns every kind that points."""
+    sample = row([], [box("cat", 0.1, 0.2, 0.3, 0.4)])
+    for answer in answers(sample, kinds=["pointing", "point_count"], point_format="molmo2", absent_labels=[]):
+        assert '<points coords="1 1 200 300">cat</points>' in answer
+
+
+def test_cap_over_all_kinds() -> None:
+    """A sample has no more than `max_per_sample`, drawn from all that could be said of it, in the kinds' order."""
+    many = [box(name, place / 10, 0, place / 10 + 0.04, 0.5) for place, name in enumerate(["cat", "bus", "kite"])]
+    samples = [row(["a cat"], many, id=str(number)) for number in range(30)]
+    everything = run(samples, kinds=ALL_KINDS, max_per_kind=3, max_per_sample=99)
+    capped = run(samples, kinds=ALL_KINDS, max_per_kind=3, max_per_sample=4)
+    assert {len(made) for made in capped} == {4}
+    for most, kept in zip(everything, capped, strict=True):
+        places = [most.index(one) for one in kept]
+        assert places == sorted(places)
+    assert {made["kind"] for kept in capped for made in kept} == set(ALL_KINDS)
+
+
+def test_every_kind_has_words_enough() -> None:
+    """Each kind asks the same thing in several ways, and another seed in another way."""
+    sample = row(["a cat"], [box("cat", 0.1, 0.2, 0.3, 0.4), box("bus", 0.6, 0.2, 0.8, 0.4)])
+    asked: dict[str, set[str]] = {}
+    for seed in range(60):
+        for made in run([sample], seed=seed, kinds=ALL_KINDS, max_per_sample=99, absent_labels=["dog"])[0]:
+            asked.setdefault(made["kind"], set()).add(said(made)[0])
+    assert {kind: len(questions) >= 5 for kind, questions in asked.items()} == dict.fromkeys(ALL_KINDS, True)
 
 
 @pytest.mark.skipif(not CONTEXTS.exists(), reason="the real contexts are not here")

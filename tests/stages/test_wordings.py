@@ -7,7 +7,20 @@ import sys
 
 import pytest
 
-from stages.wordings import BRIEF, COUNTING, DETAIL, POINTING, drawn, generator, is_countable, plural
+from stages.wordings import (
+    BRIEF,
+    COUNTING,
+    DETAIL,
+    POINT_COUNT,
+    POINTING,
+    PRESENCE,
+    RELATIVE,
+    drawn,
+    generator,
+    is_countable,
+    plural,
+    with_article,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +38,16 @@ def test_plural(one: str, many: str) -> None:
     assert plural(one) == many
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["a boat", "an apple", "an umbrella", "a unicycle", "a urinal", "an urn", "a utensil", "an hourglass", "a tv",
+     "an suv", "a ledge", "a used car", "an old tv", "a house", "a one-way sign"],
+)
+def test_article(name: str) -> None:
+    """The article goes by the sound of the first word."""
+    assert with_article(name.partition(" ")[2]) == name
+
+
 def test_countable() -> None:
     """What cannot follow a number as it is, is known."""
     assert is_countable("boat")
@@ -32,7 +55,7 @@ def test_countable() -> None:
     assert not is_countable("beach sand")
 
 
-@pytest.mark.parametrize("wordings", [BRIEF, DETAIL, COUNTING, POINTING])
+@pytest.mark.parametrize("wordings", [BRIEF, DETAIL, COUNTING, POINTING, POINT_COUNT, PRESENCE, RELATIVE])
 def test_wordings_differ(wordings: tuple[str, ...]) -> None:
     """No wording stands twice, and every one is drawn sooner or later."""
     assert len(set(wordings)) == len(wordings)

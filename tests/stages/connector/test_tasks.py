@@ -33,12 +33,14 @@ def test_stated_number(text: str, number: int | None) -> None:
         (POINT_AT_BOAT, [(20.0, 30.0)]),
         ('<points x1="1.5" y1="2.0" x2="30.0" y2="4.0" alt="cats">cats</points>', [(1.5, 2.0), (30.0, 4.0)]),
         ('< point x = " 20 . 0 " y = " 30 . 0 " >', [(20.0, 30.0)]),
+        ('<points coords="1 1 015 020 2 300 1000">cats</points>', [(1.5, 2.0), (30.0, 100.0)]),
+        ('< points coords = " 1 1 200 300 " >', [(20.0, 30.0)]), ('<points coords="1 1 200">cat</points>', []),
         ('<point x="1.2.3" y="4.0">', []),
         ("There are none.", []),
     ],
 )
 def test_points(text: str, found: list[tuple[float, float]]) -> None:
-    """Molmo's single and multiple points are read, even as a word tokenizer spaces them; others are not points."""
+    """Molmo's single and multiple points and Molmo2's are read, even as a word tokenizer spaces them; others are not points."""
     assert points(text) == found
 
 

@@ -186,6 +186,20 @@ def test_wrong_key_or_model_stops_the_run(chat_server: ChatServer, status: int) 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"detail": "Server is pinned to 'other'; requested 'tiny'."},
+        {"error": {"message": "The model `tiny` does not exist", "code": "model_not_found"}},
+    ],
+)
+def test_model_the_server_does_not_serve_stops_the_run(chat_server: ChatServer, body: dict[str, Any]) -> None:
+    """A 400 about the model concerns every request, however the server words it."""
+    chat_server.script.append(Answer(400, body))
+    with pytest.raises(FatalError, match="refuses model tiny"):
+        outcome(config(chat_server))
+
+
 def test_missing_key_stops_the_run(chat_server: ChatServer) -> None:
     """OpenAI's own server needs a key; the message says where to put it."""
     with pytest.raises(FatalError, match="OPENAI_API_KEY"):
@@ -193,13 +207,22 @@ def test_missing_key_stops_the_run(chat_server: ChatServer) -> None:
 
 
 @pytest.mark.parametrize("known", ["json_object", None])
-def test_server_without_schemas_is_asked_more_simply(chat_server: ChatServer, known: str | None) -> None:
-    """A 400 about the response format leads to the next simpler one, remembered afterwards."""
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Answer(400, {"error": {"message": "response_format is not supported"}}),
+        Answer(422, {"detail": "Unexpected fields in the request: {'response_format'}"}),
+    ],
+)
+def test_server_without_schemas_is_asked_more_simply(
+    chat_server: ChatServer, known: str | None, refusal: Answer
+) -> None:
+    """A refusal of the response format, in OpenAI's form or FastAPI's, leads to the next simpler one, remembered."""
 
     def respond(body: dict[str, Any]) -> Answer:
         if body.get("response_format", {}).get("type") == known:
             return completion("fine")
-        return Answer(400, {"error": {"message": "response_format is not supported"}})
+        return refusal
 
     chat_server.respond = respond
     chat = OpenAIChat(config(chat_server))
