@@ -40,7 +40,7 @@ def test_stated_number(text: str, number: int | None) -> None:
     ],
 )
 def test_points(text: str, found: list[tuple[float, float]]) -> None:
-    """Molmo's single and multiple points and Molmo2's are read, even as a word tokenizer spaces them; others are not points."""
+    """Molmo's and Molmo2's points are read, even as a word tokenizer spaces them; others are not points."""
     assert points(text) == found
 
 
