@@ -114,7 +114,7 @@ def showtell(url: str, asked: Sequence[ChatRequest], concurrency: int, folder: P
 
     started, cpu = time.perf_counter(), time.process_time()
     chat = open_logged_chat(config, Storage(str(folder)))
-    outcomes = ask_until_usable(chat, asked, read, Counter(), corrections=3)
+    outcomes = ask_until_usable(chat, asked, read, Counter(), {"bad_reply": 3})
     wall_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu
     chat.close()
     kept = [outcome for outcome in outcomes if not isinstance(outcome, Reject)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from typing import Annotated, Literal
 
@@ -28,9 +27,6 @@ REASONS = {
 
 MAX_TURNS = 8
 
-SOURCE = re.compile(r"\b(captions?|bounding box(es)?|coordinates)\b", re.IGNORECASE)
-COORDINATES = re.compile(r"\b0\.\d{3}\b|[\[(]\s*[01]?\.\d+\s*,")
-
 
 def _checked(text: str) -> str:
     """Return the text stripped; raises ValueError for what must not stand in a dataset."""
@@ -39,10 +35,6 @@ def _checked(text: str) -> str:
         raise ValueError("it is empty")
     if MARKUP.search(text) or any(unicodedata.category(sign) == "Cc" for sign in text if sign not in "\n\t"):
         raise ValueError("it holds markup or control characters")
-    if named := SOURCE.search(text):
-        raise ValueError(f"it mentions {named[0]!r} as if it did not see the image")
-    if numbers := COORDINATES.search(text):
-        raise ValueError(f"it quotes coordinates: {numbers[0]!r}")
     return text
 
 

@@ -19,6 +19,7 @@ from tiny_chat import save_tiny_chat
 
 from schemas.errors import FatalError
 from schemas.storage import Storage
+from stages.checks.nouns import NOUNS_FILE
 from stages.converse import Converse, ConverseConfig
 from stages.prompts import prompt_file, system_prompt
 from stages.replies import REPLIES
@@ -32,7 +33,8 @@ Row = dict[str, Any]
 
 
 def opened(folder: Path, chat: dict[str, Any], seed: int = 0, **settings: Any) -> Converse:
-    stage = Converse(ConverseConfig.model_validate({"use": "converse", "chat": chat, **settings}))
+    unchecked = {"types": []}  # what the check does is in test_converse_check.py
+    stage = Converse(ConverseConfig.model_validate({"use": "converse", "chat": chat, "check": unchecked, **settings}))
     stage.folder, stage.seed = Storage(str(folder)), seed
     stage.open()
     return stage
@@ -65,7 +67,7 @@ def test_each_kind_becomes_a_conversation(tmp_path: Path, chat_server: ChatServe
         assert roles == ["user", "assistant"] * (len(roles) // 2)
     assert found[1]["messages"][0]["content"] in DETAIL
     assert stage.counts == {
-        "calls": 3, "reused_replies": 0, "input_tokens": 30, "output_tokens": 15, "failed_replies": 0,
+        "calls": 3, "reused_replies": 0, "input_tokens": 30, "output_tokens": 15, "repaired": 0,
     }
 
 
@@ -102,17 +104,17 @@ def test_second_run_makes_no_call(tmp_path: Path, chat_server: ChatServer) -> No
 
 def test_bad_reply_is_asked_once_more(tmp_path: Path, chat_server: ChatServer) -> None:
     """The second request holds the bad reply and what was wrong with it; its good reply is used."""
-    chat_server.script.append(completion('{"description": "As the caption says, a boat."}'))
+    chat_server.script.append(completion('{"description": "<image> A boat."}'))
     chat_server.script.append(completion('{"description": "A boat."}'))
     [row], _ = ask(tmp_path, chat_server, [BOAT], kinds=["detail"])
     assert row["conversations"][0]["messages"][1]["content"] == "A boat."
     bad, correction = chat_server.bodies[1]["messages"][2:]
-    assert bad == {"role": "assistant", "content": '{"description": "As the caption says, a boat."}'}
-    assert "'caption'" in correction["content"]
+    assert bad == {"role": "assistant", "content": '{"description": "<image> A boat."}'}
+    assert "markup" in correction["content"]
 
 
 def test_reply_bad_twice_costs_its_kind(tmp_path: Path, chat_server: ChatServer) -> None:
-    """The other kinds of the row are kept, and the failure is counted; it is not asked a third time."""
+    """The other kinds of the row are kept, and the failure is counted and told; it is not asked a third time."""
 
     def respond(body: dict[str, Any]) -> Answer:
         asked = body["messages"][1]["content"]
@@ -121,17 +123,20 @@ def test_reply_bad_twice_costs_its_kind(tmp_path: Path, chat_server: ChatServer)
     chat_server.respond = respond
     [row], stage = ask(tmp_path, chat_server, [BOAT], kinds=["detail", "reasoning"])
     assert [each["kind"] for each in row["conversations"]] == ["reasoning"]
-    assert (stage.counts["failed_replies"], chat_server.calls) == (1, 3)
+    [told] = row["rejected_conversations"]
+    assert (told["kind"], told["reason"]) == ("detail", "bad_reply")
+    assert "no JSON" in told["detail"]
+    assert (stage.counts["rejected_bad_reply"], chat_server.calls) == (1, 3)
 
 
 def test_row_without_any_good_reply_is_rejected(tmp_path: Path, chat_server: ChatServer) -> None:
-    """The detail names the kind and quotes the reply."""
+    """The detail names each kind and quotes its reply."""
     chat_server.respond = lambda body: completion("Once upon a time " * 100)
     [row], _ = ask(tmp_path, chat_server, [BOAT])
     assert row["_reason"] == "bad_reply"
-    assert row["_detail"].startswith("reasoning: Invalid JSON")
-    assert "Once upon a time" in row["_detail"]
-    assert len(row["_detail"]) < 400
+    told = row["_detail"].split(" | ")
+    assert [text.partition(": Invalid JSON")[0] for text in told] == ["conversation", "detail", "reasoning"]
+    assert all("Once upon a time" in text and len(text) < 400 for text in told)
 
 
 @pytest.mark.parametrize(
@@ -222,12 +227,12 @@ def test_local_model_takes_no_image() -> None:
 
 
 def test_fingerprinted_files(tmp_path: Path) -> None:
-    """Prompts always count as model files, a model only where it is run here."""
+    """Prompts and the check's vocabulary always count as model files, a model only where it is run here."""
     remote = Converse(ConverseConfig.model_validate({"use": "converse", "chat": {"model": "gpt"}}))
     local_chat = {"engine": "transformers", "model": str(tmp_path)}
     local = Converse(ConverseConfig.model_validate({"use": "converse", "kinds": ["detail"], "chat": local_chat}))
-    assert len(remote.model_files()) == 3
-    assert local.model_files() == [str(tmp_path), str(prompt_file("detail"))]
+    assert len(remote.model_files()) == 4
+    assert local.model_files() == [str(tmp_path), str(prompt_file("detail")), str(NOUNS_FILE)]
 
 
 def test_estimate_comes_from_prompts_and_earlier_replies(tmp_path: Path, chat_server: ChatServer) -> None:
@@ -266,7 +271,7 @@ def test_local_model_writes_descriptions(tmp_path: Path) -> None:
     boat, house = process(stage, [BOAT, HOUSE])
     assert [each["provenance"] for each in boat["conversations"]] == ["tiny:detail:prompt-v1"]
     assert house["conversations"][0]["messages"][1]["content"] == "A red boat."
-    assert stage.counts["failed_replies"] == 4
+    assert stage.counts["rejected_bad_reply"] == 4
     assert stage.counts["calls"] == 6 + 4
     again = opened(tmp_path / "log", {"engine": "transformers", "model": model, "max_tokens": 30})
     assert process(again, [BOAT, HOUSE]) == [boat, house]
@@ -290,10 +295,10 @@ def test_nonsense_is_not_data(tmp_path: Path) -> None:
 
 
 def test_import_is_light() -> None:
-    """Importing the stages loads no engine."""
+    """Importing the stages loads no engine, nor the check's dictionary and language model."""
     code = (
-        "import sys, stages.converse, stages.templates; "
-        "print([name for name in ('torch', 'openai', 'transformers') if name in sys.modules])"
+        "import sys, stages.converse, stages.templates; heavy = 'torch openai transformers lemminflect py3langid'; "
+        "print([name for name in heavy.split() if name in sys.modules])"
     )
     root = Path(__file__).resolve().parents[2]
     run = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
