@@ -13,9 +13,14 @@ from stages.models.asking import QUOTE
 from stages.models.chat import ChatReply, Message
 from stages.models.structured import json_in
 
-__all__ = ["REASONS", "REPLIES", "Conversation", "Description", "Kind", "Reasoning", "Reply", "read_reply"]
+__all__ = [
+    "REASONS", "REPLIES", "Caption", "Conversation", "ConversationKind", "Description", "Kind", "Reasoning", "Reply",
+    "read_reply",
+]
 
-Kind = Literal["conversation", "detail", "reasoning"]
+ConversationKind = Literal["conversation", "detail", "reasoning"]
+
+Kind = Literal[ConversationKind, "caption"]
 
 REASONS = {
     "bad_reply": "the reply is not what was asked for, asked again `corrections` times",
@@ -81,6 +86,16 @@ class Description(_Strict):
         return exchange(instruction, self.description)
 
 
+class Caption(_Strict):
+    """The reply for ``caption``."""
+
+    caption: Text
+
+    def messages(self, instruction: str) -> list[Message]:
+        """Return the caption as the answer to ``instruction``."""
+        return exchange(instruction, self.caption)
+
+
 class Reasoning(_Strict):
     """The reply for ``reasoning``."""
 
@@ -92,10 +107,10 @@ class Reasoning(_Strict):
         return exchange(self.question, self.answer)
 
 
-Reply = Conversation | Description | Reasoning
+Reply = Conversation | Description | Reasoning | Caption
 
 REPLIES: dict[Kind, type[Reply]] = {
-    "conversation": Conversation, "detail": Description, "reasoning": Reasoning,
+    "conversation": Conversation, "detail": Description, "reasoning": Reasoning, "caption": Caption,
 }
 
 
