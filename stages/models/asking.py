@@ -86,7 +86,7 @@ def _is_worse(outcome: object, earlier: object, reasons: Sequence[str], *, is_re
 def _corrected(request: ChatRequest, reply: str, reject: Reject) -> ChatRequest:
     """Return the request with the reply and what is wrong with it."""
     problem = reject.detail.partition(QUOTE)[0]
-    correction = f"That reply cannot be used. {problem}. Reply again, with the corrected JSON only."
+    correction = f"That reply cannot be used. {problem}. Reply again, with JSON only; mend that and keep the rest."
     messages = (
         *request.messages,
         Message(role="assistant", content=reply),

@@ -94,7 +94,7 @@ def test_what_nobody_said_is_mended(tmp_path: Path, chat_server: ChatServer) -> 
     [row] = process(stage, ROW)
     assert row["dense_caption"] == TRUE
     told = chat_server.bodies[1]["messages"][-1]["content"]
-    assert "count: 'four dogs': a text tells of" in told
+    assert "count: 'dogs': a text tells of" in told
     assert "'bicycle' is in no box, caption or transcript" in told
     assert stage.counts["repaired"] == 1
 
