@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -21,7 +20,7 @@ from stages.models.chat import REASONS as CHAT_REASONS
 from stages.models.chat import ChatConfig, ChatReply, ChatRequest, Message
 from stages.models.cost import estimated_cost
 from stages.models.logged_chat import open_logged_chat
-from stages.prompts import Prompt, PromptFile, prompt_file, read_prompt
+from stages.prompts import PromptFile, prompt_file, read_prompt
 from stages.replies import REASONS as REPLY_REASONS
 from stages.replies import REPLIES, Kind, read_reply
 from stages.vetting import REASONS as VETTING_REASONS
@@ -96,6 +95,8 @@ class Written(Stage[ConfigT]):
     def __init__(self, config: ConfigT) -> None:
         super().__init__(config)
         chat, kinds = config.chat, config.asked_kinds()
+        # Read here, so that they travel with the stage to machines that do not have the files.
+        self._prompts = {kind: read_prompt(self._prompt_file(kind)) for kind in kinds}
         self._vetting = Vetting(config.check, config.on_unsupported, sees_image=chat.send_image)
         if chat.send_image:
             self.consumes = type(self).consumes.append(IMAGE)
@@ -162,16 +163,11 @@ class Written(Stage[ConfigT]):
 
     def _not_asked(self, row: Mapping[str, Any]) -> dict[str, Any] | Reject | None:
         """Return the outcome of a row that nothing is asked about."""
-        if self.config.chat.send_image and not row["image_bytes"]:
-            return Reject("no_image")
-        return self.said_nothing(row)
+        is_blind = self.config.chat.send_image and not row["image_bytes"]
+        return self.said_nothing(row) or (Reject("no_image") if is_blind else None)
 
     def _prompt_file(self, kind: Kind) -> str:
         return self.config.prompts.get(kind) or prompt_file(kind)
-
-    @cached_property
-    def _prompts(self) -> dict[Kind, Prompt]:
-        return {kind: read_prompt(self._prompt_file(kind)) for kind in self.config.asked_kinds()}
 
     def _jobs(self, rows: Sequence[dict[str, Any]]) -> list[_Job]:
         """Return the jobs kind by kind: a local model answers in batches, and replies of a kind are about as long."""

@@ -87,6 +87,16 @@ def test_sample_nobody_spoke_about_goes_on(tmp_path: Path, chat_server: ChatServ
     assert chat_server.calls == 0
 
 
+def test_image_goes_along(tmp_path: Path, chat_server: ChatServer) -> None:
+    """With `send_image` a row that is told of needs its image; one that is not goes on without."""
+    stage = opened(tmp_path, chat_server, {"send_image": True}, check={"types": []})
+    chat_server.respond = lambda body: captioned(TRUE)
+    rows = [{**ROW, "image_bytes": b"\xff\xd8\xffrest"}, {**ROW, "image_bytes": None}, {"id": "3", "image_bytes": None}]
+    assert [row["_reason"] for row in process(stage, *rows)] == [None, "no_image", None]
+    [body] = chat_server.bodies
+    assert {part["type"] for part in body["messages"][1]["content"]} == {"text", "image_url"}
+
+
 def test_what_nobody_said_is_mended(tmp_path: Path, chat_server: ChatServer) -> None:
     """Numbers and things that are in no transcript are told, and the second reply is used."""
     chat_server.script.extend([captioned(FALSE), captioned(TRUE)])

@@ -58,20 +58,20 @@ def test_hostile_text_is_one_datum(hostile: str) -> None:
     """Wherever it stands, the message has the structure it has with harmless text: the fence stands twice, the kind
     is the one asked for, and no tag begins."""
 
-    def shape(text: str) -> list[str]:
-        message = user_message([text], [box(text, 0, 0, 1, 1)], text, "detail")
-        dense = user_message([text], None, None, "detail", dense_caption=text)
-        told = caption_message([text, text])
-        cleaned = one_line(text).replace("<", "< ").replace("<  ", "< ")
-        return [line.replace(cleaned, "X") for line in f"{message}\n{dense}\n{told}".splitlines()]
+    def messages(text: str) -> list[str]:
+        boxes = [box(text, 0, 0, 1, 1)]
+        return [
+            user_message([text], boxes, text, "detail"),
+            user_message([text], boxes, None, "detail", dense_caption=text),
+            caption_message([text, text]).replace("Write: caption", "Write: detail"),
+        ]
 
-    harmless = shape("a boat")
-    assert len(harmless) == len(shape(hostile))
-    text = user_message([hostile], [box(hostile, 0, 0, 1, 1)], hostile, "detail")
-    assert [line for line in text.splitlines() if line in FENCE] == list(FENCE)
-    inside, after = text.removeprefix("<data>\n").split("\n</data>\n\n")
-    assert after == "Write: detail"
-    assert not re.search(r"<[|/!<A-Za-z]", inside)
+    for message, harmless in zip(messages(hostile), messages("a boat"), strict=True):
+        assert message.count("\n") == harmless.count("\n")
+        assert [line for line in message.splitlines() if line in FENCE] == list(FENCE)
+        inside, after = message.removeprefix("<data>\n").split("\n</data>\n\n")
+        assert after == "Write: detail"
+        assert not re.search(r"<[|/!<A-Za-z]", inside)
 
 
 def test_dense_caption_stands_for_the_transcript() -> None:
