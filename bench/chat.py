@@ -34,7 +34,7 @@ from stages.context import user_message
 from stages.models.asking import ask_until_usable
 from stages.models.chat import ChatConfig, ChatReply, ChatRequest, Message
 from stages.models.logged_chat import open_logged_chat
-from stages.prompts import system_prompt
+from stages.prompts import prompt_file, read_prompt
 from stages.replies import REPLIES, read_reply
 
 SCHEMA = REPLIES["detail"].model_json_schema()
@@ -65,7 +65,7 @@ class Round:
 
 def requests(prompts: int) -> list[ChatRequest]:
     """Return the prompts: what `converse` sends for `detail`, with a number in it."""
-    system = Message(role="system", content=system_prompt("detail"))
+    system = Message(role="system", content=read_prompt(prompt_file("detail")).system("plain"))
     texts = (user_message([f"photograph {number}", *CAPTIONS], None, None, "detail") for number in range(prompts))
     return [ChatRequest((system, Message(role="user", content=text)), SCHEMA, "detail") for text in texts]
 
@@ -114,7 +114,7 @@ def showtell(url: str, asked: Sequence[ChatRequest], concurrency: int, folder: P
 
     started, cpu = time.perf_counter(), time.process_time()
     chat = open_logged_chat(config, Storage(str(folder)))
-    outcomes = ask_until_usable(chat, asked, read, Counter(), corrections=3)
+    outcomes = ask_until_usable(chat, asked, read, Counter(), {"bad_reply": 3})
     wall_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu
     chat.close()
     kept = [outcome for outcome in outcomes if not isinstance(outcome, Reject)]

@@ -220,5 +220,7 @@ def _result_settings(config: BaseModel, models: set[str]) -> dict[str, Any]:
         value = getattr(config, name)
         if SPEED in info.metadata or name in {"use", "name"} or (isinstance(value, str) and value in models):
             continue
+        if isinstance(value, dict):
+            value = {key: inner for key, inner in value.items() if not (isinstance(inner, str) and inner in models)}
         settings[name] = _result_settings(value, models) if isinstance(value, BaseModel) else value
     return settings

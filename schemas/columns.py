@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 
 __all__ = [
-    "BOOKKEEPING", "BOXES", "CONVERSATIONS", "DETAIL", "DIGEST", "INPUT", "LIVE", "PAYLOAD", "REASON",
-    "REJECTED", "REJECTS", "SOURCE",
+    "BOOKKEEPING", "BOXES", "CONVERSATIONS", "DETAIL", "DIGEST", "FINDING", "INPUT", "LIVE", "PAYLOAD", "REASON",
+    "REJECTED", "REJECTED_CONVERSATIONS", "REJECTS", "SOURCE",
 ]
 
 BOX = pa.struct([("label", pa.string()), ("box", pa.list_(pa.float64()))])
@@ -20,10 +20,31 @@ PAYLOAD = pa.struct([("bytes", pa.large_binary()), ("path", pa.string())])
 
 MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
 
-CONVERSATIONS = pa.list_(
-    pa.struct([("kind", pa.string()), ("messages", pa.list_(MESSAGE)), ("provenance", pa.string())])
+FINDING = pa.struct(
+    [
+        ("type", pa.string()), ("turn", pa.int32()), ("start", pa.int32()), ("end", pa.int32()),
+        ("message", pa.string()),
+    ]
 )
-"""Conversations about one sample. Every column of this type, whatever its name, enters the dataset."""
+"""What the check found wrong: in which message (from 0), between which of its characters, and one sentence."""
+
+CONVERSATIONS = pa.list_(
+    pa.struct(
+        [
+            ("kind", pa.string()),
+            ("messages", pa.list_(MESSAGE)),
+            ("provenance", pa.string()),
+            ("findings", pa.list_(FINDING)),
+        ]
+    )
+)
+"""Conversations about one sample. Every column of this type, whatever its name, enters the dataset. ``findings`` are
+null where nobody checked, empty where nothing was found."""
+
+REJECTED_CONVERSATIONS = pa.list_(
+    pa.struct([("kind", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
+)
+"""Conversations that were asked for and not kept, of a sample that goes on."""
 
 SOURCE = pa.schema(
     [

@@ -16,6 +16,7 @@ STAGES = {
     "clip_score": "stages.clip_score:ClipScore",
     "filter": "stages.filter:Filter",
     "transcribe": "stages.transcribe:Transcribe",
+    "caption": "stages.caption:Caption",
     "converse": "stages.converse:Converse",
     "templates": "stages.templates:Templates",
     "shards": "stages.shards:Shards",

@@ -1,22 +1,30 @@
 """How a sample becomes the text an LLM sees.
 
 The shape follows LLaVA's caption-and-box contexts (haotian-liu/LLaVA, playground/data/prompts), with
-section headings. The demo's own language model is trained on exactly this text: changing it means training
-that again.
+section headings, between two lines that fence it off as data. The demo's own language model is trained on exactly
+this text without the fence: changing it means training that again.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from typing import TypedDict
 
-__all__ = ["MARKUP", "Box", "one_line", "user_message"]
+__all__ = ["FENCE", "MARKUP", "Box", "caption_message", "one_line", "user_message"]
 
 MAX_CAPTIONS = 8
 MAX_CAPTION_CHARACTERS = 500
+MAX_TRANSCRIPTS = 8
 MAX_BOXES = 40
+
+FENCE = ("<data>", "</data>")
+"""The lines before and after what is known of a sample."""
+
+TAG = re.compile(r"<(?=[|/!<A-Za-z])")
+"""Where a tag may begin: the fence, a chat template's token, HTML."""
 
 BREAKS = {"Cc", "Zl", "Zp"}
 """Unicode categories of control characters, line and paragraph separators."""
@@ -34,21 +42,39 @@ class Box(TypedDict):
 
 
 def user_message(
-    captions: Sequence[str], boxes: Sequence[Box] | None, transcript: str | None, kind: str
+    captions: Sequence[str],
+    boxes: Sequence[Box] | None,
+    transcript: str | None,
+    kind: str,
+    dense_caption: str | None = None,
 ) -> str:
     """Return the user turn that asks for one kind of conversation about one sample.
 
     Sections without content are left out. Boxes of None are unknown, so there is no section; an empty list
-    says that the image holds no object.
+    says that the image holds no object. A dense caption stands for the transcript it was made of. Of more than
+    ``MAX_BOXES`` boxes the largest are kept, and the others counted by label; lines are sorted by label, then from
+    left to right, then from the top.
     """
     lines = [f"- {caption}" for caption in _captions(captions)]
+    dense, spoken = _datum(dense_caption or ""), _datum(transcript or "")
     sections = [
         "Captions:\n" + "\n".join(lines) if lines else "",
         "" if boxes is None else "Objects:\n" + _objects(boxes),
-        f"Spoken description:\n{spoken}" if (spoken := one_line(transcript or "")) else "",
-        f"Write: {kind}",
+        f"Detailed caption:\n{dense}" if dense else f"Spoken description:\n{spoken}" if spoken else "",
     ]
-    return "\n\n".join(section for section in sections if section)
+    return _fenced(sections, kind)
+
+
+def caption_message(transcripts: Sequence[str]) -> str:
+    """Return the user turn that asks for one caption of an image from what people said of it."""
+    lines = [f"- {said}" for said in filter(None, map(_datum, transcripts))]
+    return _fenced(["Transcripts:\n" + "\n".join(lines[:MAX_TRANSCRIPTS])], "caption")
+
+
+def _fenced(sections: Sequence[str], kind: str) -> str:
+    told = "\n\n".join(section for section in sections if section)
+    begin, end = FENCE
+    return f"{begin}\n{told}\n{end}\n\nWrite: {kind}" if told else f"Write: {kind}"
 
 
 def one_line(text: str) -> str:
@@ -60,8 +86,13 @@ def one_line(text: str) -> str:
     return " ".join(spaced.split())
 
 
+def _datum(text: str) -> str:
+    """Return text of a sample on one line, in which no tag begins: it can neither end the fence nor a turn."""
+    return TAG.sub("< ", one_line(text))
+
+
 def _captions(captions: Sequence[str]) -> list[str]:
-    cleaned = (one_line(caption or "")[:MAX_CAPTION_CHARACTERS].rstrip() for caption in captions)
+    cleaned = (_datum(caption or "")[:MAX_CAPTION_CHARACTERS].rstrip() for caption in captions)
     return [caption for caption in cleaned if caption][:MAX_CAPTIONS]
 
 
@@ -69,10 +100,13 @@ def _objects(boxes: Sequence[Box]) -> str:
     if not boxes:
         return "none"
     kept = sorted(sorted(boxes, key=_order), key=_area, reverse=True)[:MAX_BOXES]
-    lines = [f"{one_line(box['label'])}: [{', '.join(f'{edge:.3f}' for edge in box['box'])}]"
+    lines = [f"{_datum(box['label'])}: [{', '.join(f'{edge:.3f}' for edge in box['box'])}]"
              for box in sorted(kept, key=_order)]
-    left_out = len(boxes) - len(kept)
-    return "\n".join([*lines, f"({left_out} smaller objects left out)"] if left_out else lines)
+    left_out = Counter(_datum(box["label"]) for box in boxes) - Counter(_datum(box["label"]) for box in kept)
+    if left_out:
+        counted = ", ".join(f"{label} {number}" for label, number in sorted(left_out.items()))
+        lines.append(f"({left_out.total()} smaller objects left out: {counted})")
+    return "\n".join(lines)
 
 
 def _order(box: Box) -> tuple[str, float, float]:

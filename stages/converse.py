@@ -5,184 +5,69 @@ After LLaVA (Liu et al. 2023, haotian-liu/LLaVA): three kinds of conversation, e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import pyarrow as pa
 from pydantic import Field
 
-from schemas.columns import BOXES, CONVERSATIONS
-from schemas.config import StageConfig, shown_model
+from schemas.columns import BOXES, CONVERSATIONS, REJECTED_CONVERSATIONS
 from schemas.errors import Reject
-from stages.base import Stage, rows_to_table
+from stages.checks import Context
 from stages.context import one_line, user_message
-from stages.models.asking import ask_until_usable
-from stages.models.chat import REASONS as CHAT_REASONS
-from stages.models.chat import ChatConfig, ChatReply, ChatRequest, Message
-from stages.models.cost import estimated_cost
-from stages.models.logged_chat import open_logged_chat
-from stages.prompts import VERSION, prompt_file, system_prompt
-from stages.replies import REASONS as REPLY_REASONS
-from stages.replies import REPLIES, Kind, read_reply
-from stages.wordings import DETAIL, drawn
+from stages.replies import ConversationKind, Kind
+from stages.written import Outcomes, Written, WrittenConfig
 
 __all__ = ["Converse", "ConverseConfig"]
 
-UNANSWERED = {"llm_error", "llm_unreachable"}
 
-IMAGE = pa.field("image_bytes", pa.large_binary())
-
-BATCHES_AT_ONCE = 32
-"""Batches take hours, however many there are."""
-
-TYPICAL_TOKENS: dict[Kind, int] = {"conversation": 350, "detail": 200, "reasoning": 250}
-"""How long replies are about, to estimate costs before there is any."""
-
-
-class ConverseConfig(StageConfig):
+class ConverseConfig(WrittenConfig):
     """Settings of ``converse``."""
 
-    kinds: list[Kind] = Field(["conversation", "detail", "reasoning"], min_length=1)
+    kinds: list[ConversationKind] = Field(["conversation", "detail", "reasoning"], min_length=1)
     """Kinds of conversation to write about each sample; each is one call."""
-    chat: ChatConfig
-    """The model that writes them."""
-    batch_rows: int = Field(64, ge=1)
-    """Rows asked about together. Not a speed setting here: a local model's numbers can depend on its batch."""
+
+    def asked_kinds(self) -> list[Kind]:
+        """Return the kinds, each once."""
+        return list(dict.fromkeys(cast("list[Kind]", self.kinds)))
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One kind of conversation about one row."""
-
-    row: int
-    kind: Kind
-    instruction: str
-    request: ChatRequest
-
-
-class Converse(Stage[ConverseConfig]):
+class Converse(Written[ConverseConfig]):
     """Asks an LLM for conversations, checks them, and asks once more where a reply is not usable."""
 
     name = "converse"
+    version = 2
     Config = ConverseConfig
     consumes = pa.schema([("captions", pa.list_(pa.string())), ("boxes", BOXES)])
-    optional = pa.schema([("transcript", pa.string())])
-    produces = pa.schema([("conversations", CONVERSATIONS)])
+    optional = pa.schema([("transcript", pa.string()), ("dense_caption", pa.string())])
+    produces = pa.schema([("conversations", CONVERSATIONS), ("rejected_conversations", REJECTED_CONVERSATIONS)])
     reasons = {
         "nothing_to_say": "the sample has no caption, no object and no transcript",
-        "no_image": "`send_image` is set, but the sample has no image",
-        **CHAT_REASONS,
-        **REPLY_REASONS,
+        **Written.reasons,
     }
 
-    def __init__(self, config: ConverseConfig) -> None:
-        super().__init__(config)
-        if config.chat.send_image:
-            self.consumes = type(self).consumes.append(IMAGE)
-        if config.chat.engine == "openai":
-            # One part's last replies are awaited while another's first requests are in flight.
-            self.parts_at_once = 4 + 2 * config.chat.concurrency // (config.batch_rows * len(config.kinds))
-        if config.chat.engine == "openai_batch":
-            self.parts_at_once = BATCHES_AT_ONCE
+    def said_nothing(self, row: Mapping[str, Any]) -> Reject | None:
+        """Reject a row without caption, object and transcript, unless the model sees its image."""
+        texts = [*(row["captions"] or []), row["transcript"], row["dense_caption"]]
+        told = self.config.chat.send_image or row["boxes"] or any(one_line(text or "") for text in texts)
+        return None if told else Reject("nothing_to_say")
 
-    def model_files(self) -> Sequence[str]:
-        """Return the prompts' files and, where the model is run here, the model."""
-        chat = self.config.chat
-        prompts = [str(prompt_file(kind)) for kind in self.config.kinds]
-        return [chat.model, *prompts] if chat.engine == "transformers" else prompts
+    def question(self, row: Mapping[str, Any], kind: Kind) -> str:
+        """Return captions, boxes and what was said, and the kind that is asked for."""
+        return user_message(row["captions"] or [], row["boxes"], row["transcript"], kind, row["dense_caption"])
 
-    def estimate(self, rows: int, sample: pa.Table) -> Mapping[str, float]:
-        """Return calls, tokens and dollars, from the prompts of a sample: one call a kind and row."""
-        # Another stage may fetch the images: that there will be one is what counts here.
-        seen = [{**row, "image_bytes": row.get("image_bytes") or b"image"} for row in sample.to_pylist()]
-        requests = [job.request for job in self._jobs(seen)]
-        if not requests:
-            return {}
-        typical = sum(TYPICAL_TOKENS[kind] for kind in self.config.kinds) / len(self.config.kinds)
-        return estimated_cost(self.config.chat, requests, rows / sample.num_rows, self.folder, typical)
+    def known(self, row: Mapping[str, Any]) -> Context:
+        """Return all captions, boxes and the transcript, also what was too much to be asked about."""
+        dense = [row["dense_caption"]] if row["dense_caption"] else []
+        return Context([*dense, *filter(None, row["captions"] or [])], row["boxes"], row["transcript"])
 
-    def open(self) -> None:
-        """Open the chat model and the log of its replies."""
-        self._chat = open_logged_chat(self.config.chat, self.folder, self.config.actors[1])
-
-    def close(self) -> None:
-        """Close the chat model and the log."""
-        self._chat.close()
-
-    def process(self, batch: pa.Table) -> pa.Table:
-        """Return ``conversations``, one a kind whose reply was usable; a row with none is rejected."""
-        rows = batch.to_pylist()
-        jobs = self._jobs(rows)
-        outcomes: list[list[dict[str, Any] | Reject]] = [[] for _ in rows]
-        for job, outcome in zip(jobs, self._write(jobs), strict=True):
-            outcomes[job.row].append(outcome)
-        finished = [
-            self._unusable(row) or self._gathered(outcome) for row, outcome in zip(rows, outcomes, strict=True)
-        ]
-        return rows_to_table(finished, self.produces)
-
-    def _unusable(self, row: Mapping[str, Any]) -> Reject | None:
-        """Return why nothing can be asked about a row, if so."""
-        if self.config.chat.send_image:
-            return None if row["image_bytes"] else Reject("no_image")
-        texts = [*(row["captions"] or []), row["transcript"]]
-        return None if row["boxes"] or any(one_line(text or "") for text in texts) else Reject("nothing_to_say")
-
-    @cached_property
-    def _system(self) -> dict[Kind, str]:
-        return {kind: system_prompt(kind) for kind in self.config.kinds}
-
-    def _jobs(self, rows: Sequence[dict[str, Any]]) -> list[_Job]:
-        """Return the jobs kind by kind: a local model answers in batches, and replies of a kind are about as long."""
-        usable = [(at, row) for at, row in enumerate(rows) if self._unusable(row) is None]
-        return [self._job(at, row, kind) for kind in dict.fromkeys(self.config.kinds) for at, row in usable]
-
-    def _job(self, index: int, row: dict[str, Any], kind: Kind) -> _Job:
-        asked = user_message(row["captions"] or [], row["boxes"], row["transcript"], kind)
-        messages = (
-            Message(role="system", content=self._system[kind]),
-            Message(role="user", content=asked),
-        )
-        image = row["image_bytes"] if self.config.chat.send_image else None
-        request = ChatRequest(messages, REPLIES[kind].model_json_schema(), kind, image)
-        return _Job(index, kind, drawn(DETAIL, self.seed, row["id"]), request)
-
-    def _write(self, jobs: Sequence[_Job]) -> list[dict[str, Any] | Reject]:
-        """Return each job's conversation, or why there is none."""
-
-        def read(position: int, reply: ChatReply) -> dict[str, Any]:
-            job = jobs[position]
-            return self._conversation(job, read_reply(job.kind, reply).messages(job.instruction))
-
-        requests = [job.request for job in jobs]
-        outcomes = ask_until_usable(self._chat, requests, read, self.counts, self.config.chat.corrections)
-        return [_named(job.kind, outcome) for job, outcome in zip(jobs, outcomes, strict=True)]
-
-    def _conversation(self, job: _Job, messages: list[Message]) -> dict[str, Any]:
-        provenance = f"{shown_model(self.config.chat.model)}:{job.kind}:prompt-v{VERSION}"
-        return {"kind": job.kind, "messages": messages, "provenance": provenance}
-
-    def _gathered(self, outcomes: Sequence[dict[str, Any] | Reject]) -> dict[str, Any] | Reject:
-        """Return what the row keeps: the conversations there are, or the last reason there are none.
-
-        A request that was never answered rejects the row, so that `retry` completes it; what was answered is logged
-        and costs nothing then.
-        """
-        unanswered = [one for one in outcomes if isinstance(one, Reject) and one.reason in UNANSWERED]
-        if unanswered:
-            return unanswered[0]
-        written = [outcome for outcome in outcomes if not isinstance(outcome, Reject)]
-        failed = [outcome for outcome in outcomes if isinstance(outcome, Reject)]
+    def gathered(self, outcomes: Outcomes) -> dict[str, Any] | Reject:
+        """Return the conversations there are and why others were rejected; the last reason where there are none."""
+        failed = {kind: outcome for kind, outcome in outcomes.items() if isinstance(outcome, Reject)}
+        written = [outcome for outcome in outcomes.values() if not isinstance(outcome, Reject)]
         if not written:
-            return failed[-1]
-        self.counts["failed_replies"] += len(failed)
-        return {"conversations": written}
-
-
-def _named(kind: Kind, outcome: dict[str, Any] | Reject) -> dict[str, Any] | Reject:
-    """Return a reject with its kind in the detail, as the chat model's have none."""
-    if isinstance(outcome, Reject) and not outcome.detail.startswith(kind):
-        return Reject(outcome.reason, f"{kind}: {outcome.detail}")
-    return outcome
+            rejects = list(failed.values())
+            return Reject(rejects[-1].reason, " | ".join(reject.detail for reject in rejects))
+        self.counts.update(f"rejected_{reject.reason}" for reject in failed.values())
+        told = [{"kind": kind, "reason": each.reason, "detail": each.detail} for kind, each in failed.items()]
+        return {"conversations": written, "rejected_conversations": told}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from typing import Annotated, Literal
 
@@ -14,9 +13,14 @@ from stages.models.asking import QUOTE
 from stages.models.chat import ChatReply, Message
 from stages.models.structured import json_in
 
-__all__ = ["REASONS", "REPLIES", "Conversation", "Description", "Kind", "Reasoning", "Reply", "read_reply"]
+__all__ = [
+    "REASONS", "REPLIES", "Caption", "Conversation", "ConversationKind", "Description", "Kind", "Reasoning", "Reply",
+    "read_reply",
+]
 
-Kind = Literal["conversation", "detail", "reasoning"]
+ConversationKind = Literal["conversation", "detail", "reasoning"]
+
+Kind = Literal[ConversationKind, "caption"]
 
 REASONS = {
     "bad_reply": "the reply is not what was asked for, asked again `corrections` times",
@@ -28,9 +32,6 @@ REASONS = {
 
 MAX_TURNS = 8
 
-SOURCE = re.compile(r"\b(captions?|bounding box(es)?|coordinates)\b", re.IGNORECASE)
-COORDINATES = re.compile(r"\b0\.\d{3}\b|[\[(]\s*[01]?\.\d+\s*,")
-
 
 def _checked(text: str) -> str:
     """Return the text stripped; raises ValueError for what must not stand in a dataset."""
@@ -39,10 +40,6 @@ def _checked(text: str) -> str:
         raise ValueError("it is empty")
     if MARKUP.search(text) or any(unicodedata.category(sign) == "Cc" for sign in text if sign not in "\n\t"):
         raise ValueError("it holds markup or control characters")
-    if named := SOURCE.search(text):
-        raise ValueError(f"it mentions {named[0]!r} as if it did not see the image")
-    if numbers := COORDINATES.search(text):
-        raise ValueError(f"it quotes coordinates: {numbers[0]!r}")
     return text
 
 
@@ -89,6 +86,16 @@ class Description(_Strict):
         return exchange(instruction, self.description)
 
 
+class Caption(_Strict):
+    """The reply for ``caption``."""
+
+    caption: Text
+
+    def messages(self, instruction: str) -> list[Message]:
+        """Return the caption as the answer to ``instruction``."""
+        return exchange(instruction, self.caption)
+
+
 class Reasoning(_Strict):
     """The reply for ``reasoning``."""
 
@@ -100,10 +107,10 @@ class Reasoning(_Strict):
         return exchange(self.question, self.answer)
 
 
-Reply = Conversation | Description | Reasoning
+Reply = Conversation | Description | Reasoning | Caption
 
 REPLIES: dict[Kind, type[Reply]] = {
-    "conversation": Conversation, "detail": Description, "reasoning": Reasoning,
+    "conversation": Conversation, "detail": Description, "reasoning": Reasoning, "caption": Caption,
 }
 
 

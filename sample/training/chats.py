@@ -16,10 +16,11 @@ from sample.training.contexts import Context, make_context
 from sample.training.patch_labels import name_patches
 from sample.training.supported import write_detail, write_reasoning, write_turns
 from sample.wording import captions, conversation, detail, reasoning
+from stages.replies import Kind
 from stages.templates import Templates, TemplatesConfig
 from stages.wordings import DETAIL
 
-__all__ = ["Chat", "Message", "stream_chats", "write_json"]
+__all__ = ["KIND_WEIGHTS", "Chat", "Message", "stream_chats", "write_json"]
 
 
 class Message(TypedDict):
@@ -33,7 +34,7 @@ class Message(TypedDict):
 Chat = list[Message]
 
 SCENES_AT_ONCE = 200
-KIND_WEIGHTS = {"conversation": 3, "detail": 2, "reasoning": 2}
+KIND_WEIGHTS: dict[Kind, int] = {"conversation": 3, "detail": 2, "reasoning": 2}
 
 
 def stream_chats(first_seed: int, rng: random.Random) -> Iterator[Chat]:

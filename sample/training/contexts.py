@@ -10,7 +10,7 @@ from functools import cached_property
 from sample.grammar import PLACES, describe
 from sample.scenes import Group, Scene
 from sample.wording import captions, spoken_description
-from stages.context import Box, user_message
+from stages.context import FENCE, Box, user_message
 
 __all__ = ["Context", "make_context"]
 
@@ -31,9 +31,11 @@ class Context:
     """Whether it names every group with count and colour."""
 
     def ask(self, kind: str) -> str:
-        """The user message that asks for a kind of conversation."""
+        """The user message that asks for a kind of conversation, as the model's chat template shows it: unfenced."""
         boxes = [Box(label=thing.kind, box=thing.box) for thing in self.scene.things]
-        return user_message(self.captions, boxes if self.with_boxes else None, self.transcript, kind)
+        asked = user_message(self.captions, boxes if self.with_boxes else None, self.transcript, kind)
+        begin, end = FENCE
+        return asked.replace(f"{begin}\n", "").replace(f"\n{end}", "")
 
     @cached_property
     def words(self) -> str:

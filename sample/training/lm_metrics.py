@@ -13,7 +13,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from sample.grammar import NUMBERS, plural, totals_by_kind
 from sample.scenes import COLOURS, KINDS, Scene, make_scene
 from sample.training.contexts import Context, make_context
-from stages.replies import REPLIES, Conversation, Description, Kind, Reply
+from stages.replies import REPLIES, Caption, Conversation, Description, Kind, Reply
 
 __all__ = ["find_statements", "generate", "measure_replies"]
 
@@ -91,6 +91,8 @@ def find_statements(reply: Reply, context: Context) -> list[tuple[str, bool]]:
     scene = context.known_scene()
     if isinstance(reply, Description):
         return _judge(reply.description, scene)
+    if isinstance(reply, Caption):
+        return _judge(reply.caption, scene)
     turns = reply.turns if isinstance(reply, Conversation) else [reply]
     found = [statement for turn in turns for statement in _judge(turn.answer, scene)]
     for turn in turns:

@@ -27,10 +27,11 @@ PIECES = "|".join([*FRAMES, r"[:\[, ]*[01]\.\d(?=\d\d)", r"\d{1,2}", r" ?\p{L}+"
 # A model of this size cannot follow instructions: what to write is told by the last line of the user's
 # message, and system messages, which are long and may be worded anew any day, are left out.
 CHAT_TEMPLATE = (
-    "{# System messages are left out: the model is too small to read instructions. #}"
+    "{# System messages are left out: the model is too small to read instructions. So is the fence around the data. #}"
     "{{- bos_token -}}"
     "{%- for message in messages if message.role != 'system' -%}"
-    "{{- '<|' + message.role + '|>' + message.content + '<|end|>' -}}"
+    "{%- set content = message.content | replace('<data>\\n', '') | replace('\\n</data>', '') -%}"
+    "{{- '<|' + message.role + '|>' + content + '<|end|>' -}}"
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
 )

@@ -35,7 +35,7 @@ class CheckConfig(Frozen):
     language: str = "en"
     """ISO 639 code of the language to be written in. The checks of grounding and leaks read English only and are left
     out for any other."""
-    min_words: dict[str, int] = {"detail": 12, "reasoning": 6}
+    min_words: dict[str, int] = {"caption": 12, "detail": 12, "reasoning": 6}
     """Fewest words of an answer, by kind of conversation; 1 for the others."""
     max_words: int = Field(500, ge=1)
     """Most words of a turn."""

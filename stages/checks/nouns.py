@@ -10,9 +10,9 @@ from pathlib import Path
 
 from stages.checks.words import lemmas
 
-__all__ = ["Thing", "Vocabulary", "vocabulary"]
+__all__ = ["NOUNS_FILE", "Thing", "Vocabulary", "vocabulary"]
 
-FILE = Path(__file__).with_name("nouns.txt")
+NOUNS_FILE = Path(__file__).with_name("nouns.txt")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def vocabulary() -> Vocabulary:
     things: list[Thing] = []
     senses: defaultdict[str, list[int]] = defaultdict(list)
     parents: list[tuple[int, int]] = []
-    for line in FILE.read_text(encoding="utf-8").splitlines():
+    for line in NOUNS_FILE.read_text(encoding="utf-8").splitlines():
         if not line.strip() or line.startswith("#"):
             continue
         indent = len(line) - len(line.lstrip())

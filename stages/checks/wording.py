@@ -34,7 +34,7 @@ ANYBODY = [
         rf"\b(?:given|provided|supplied) (?:{SOURCE}|{GIVEN})\b",
         rf"\b(?:the|image|scene|spoken|written|photo|picture) descriptions? {TELLS}\b",
         r"\b(?:object list|list of objects|detected objects?|object detections?|labell?ed objects?)\b",
-        r"\b(?:speaker|narrator) (?:says|mentions|describes|tells)\b",
+        r"\b(?:speaker|narrator) (?:says|mentions|describes|tells|notes|adds|explains|points out|goes on)\b",
         rf"\b{CANNOT} (?:\w+ )?(?:see|view|look at|access|open|analy[sz]e|process) "
         r"(?:the |this |that |your |any |an )?(?:images?|pictures?|photos?)\b",
         r"\bi (?:was|have been|am)(?: just| only)? (?:told|given|informed)\b",

@@ -184,10 +184,15 @@ def _contents(census: Census) -> str:
         ("Licences", ["licence", "samples"], census.licenses),
         ("Hosts", ["host", "samples"], census.hosts),
         ("Objects", ["label", "boxes"], census.labels),
+        ("Findings", ["type", "findings"], census.findings),
     ]
     listed = "\n".join(f"### {title}\n\n{_counts(header, counts)}" for title, header, counts in parts if counts)
     spoken = f"{census.transcribed} samples have a transcript.\n\n" if census.transcribed else ""
-    return f"## What is in it\n\n{spoken}### Kinds\n\n{kinds}\n{listed}"
+    checked = (
+        f"{census.checked} conversations were checked against captions, boxes and transcript before they were kept; "
+        f"{census.doubted} of them have findings, told in the column `findings`.\n\n" if census.checked else ""
+    )
+    return f"## What is in it\n\n{spoken}{checked}### Kinds\n\n{kinds}\n{listed}"
 
 
 def _counts(header: Sequence[str], counts: Counter[str]) -> str:

@@ -22,6 +22,8 @@ class Census:
         turns: question-answer pairs by kind.
         answer_words: words of all answers by kind.
         provenance: conversations by who wrote them.
+        checked, doubted: conversations that were checked, and those of them with findings.
+        findings: findings by type.
         licenses, hosts, labels: samples by licence and host; boxes by label.
         transcribed: samples with a transcript.
         examples: the first samples, one with each new set of kinds, with all their rows.
@@ -37,6 +39,9 @@ class Census:
         self.licenses: Counter[str] = Counter()
         self.hosts: Counter[str] = Counter()
         self.labels: Counter[str] = Counter()
+        self.findings: Counter[str] = Counter()
+        self.checked = 0
+        self.doubted = 0
         self.transcribed = 0
         self.examples: list[Sequence[Mapping[str, Any]]] = []
         self._shown: defaultdict[frozenset[str], int] = defaultdict(int)
@@ -64,6 +69,9 @@ class Census:
         self.turns[kind] += len(answers)
         self.answer_words[kind] += sum(len(answer.split()) for answer in answers)
         self.provenance[row["provenance"]] += 1
+        self.checked += row["findings"] is not None
+        self.doubted += bool(row["findings"])
+        self.findings.update(finding["type"] for finding in row["findings"] or ())
 
 
 def _host(url: str | None) -> str:

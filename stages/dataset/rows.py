@@ -37,6 +37,12 @@ def features() -> Features:
             "url": Value("string"),
             "clip_score": Value("float32"),
             "provenance": Value("string"),
+            "findings": List(
+                {
+                    "type": Value("string"), "turn": Value("int32"), "start": Value("int32"), "end": Value("int32"),
+                    "message": Value("string"),
+                }
+            ),
         }
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -15,7 +15,6 @@ __all__ = ["QUOTE", "ask_until_usable"]
 
 T = TypeVar("T")
 
-BAD = "bad_reply"
 QUOTE = "; it begins "
 """In a reject's detail: what follows quotes the reply, which the model need not be told."""
 
@@ -25,32 +24,38 @@ def ask_until_usable(
     requests: Sequence[ChatRequest],
     read: Callable[[int, ChatReply], T],
     counts: Counter[str],
-    corrections: int,
+    times: Mapping[str, int],
 ) -> list[T | Reject]:
-    """Return what each reply says; a bad one is asked again, with itself and what is wrong with it.
+    """Return what each reply says; one of no use is asked again, with itself and what is wrong with it.
+
+    A repeated request that brings nothing better leaves the reason of the earlier reply. One that is never answered
+    does not: it can be sent again another day.
 
     Args:
         chat: whom to ask.
         requests: what to ask.
-        read: makes something of the reply to the request at a position; raises Reject where it cannot, with the
-            reason ``bad_reply`` where asking again may help.
+        read: makes something of the reply to the request at a position; raises Reject where it cannot.
         counts: calls and tokens are added to it.
-        corrections: how often a bad reply is asked again.
+        times: how often the same request may be asked again, by the reason of the Reject, from the worst reason on.
     """
-    outcomes: list[T | Reject] = [Reject(BAD)] * len(requests)
-    open_requests = dict(enumerate(requests))
-    for turn in range(corrections + 1):
-        replies = chat.ask(list(open_requests.values()), counts)
+    outcomes: dict[int, T | Reject] = {}
+    asked_again = [Counter[str]() for _ in requests]
+    waiting = dict(enumerate(requests))
+    while waiting:
+        replies = chat.ask(list(waiting.values()), counts)
         again: dict[int, ChatRequest] = {}
-        for (position, request), reply in zip(open_requests.items(), replies, strict=True):
+        for (position, request), reply in zip(waiting.items(), replies, strict=True):
             outcome = _outcome(read, position, reply)
-            # A second request that is too long only because of the first reply is still a bad reply.
-            if not (turn and isinstance(outcome, Reject) and outcome.reason == "prompt_too_long"):
-                outcomes[position] = outcome
-            if isinstance(reply, ChatReply) and isinstance(outcome, Reject) and outcome.reason == BAD:
+            if _is_worse(outcome, outcomes.get(position), list(times), is_reply=isinstance(reply, ChatReply)):
+                continue
+            outcomes[position] = outcome
+            if not isinstance(reply, ChatReply) or not isinstance(outcome, Reject):
+                continue
+            if asked_again[position][outcome.reason] < times.get(outcome.reason, 0):
+                asked_again[position][outcome.reason] += 1
                 again[position] = _corrected(request, reply.text, outcome)
-        open_requests = again
-    return outcomes
+        waiting = again
+    return [outcomes[position] for position in range(len(requests))]
 
 
 def _outcome(read: Callable[[int, ChatReply], T], position: int, reply: ChatReply | Reject) -> T | Reject:
@@ -62,10 +67,26 @@ def _outcome(read: Callable[[int, ChatReply], T], position: int, reply: ChatRepl
         return reject
 
 
+def _is_worse(outcome: object, earlier: object, reasons: Sequence[str], *, is_reply: bool) -> bool:
+    """Tell whether a repeated request came to less than what was asked again about.
+
+    Args:
+        outcome: what it came to.
+        earlier: what the request before it came to, if there was one.
+        reasons: from the worst to the least bad; any other is worse still.
+        is_reply: the repeated request was answered.
+    """
+    if not isinstance(outcome, Reject) or not isinstance(earlier, Reject):
+        return False
+    if not is_reply:  # too long only because of the earlier reply
+        return outcome.reason == "prompt_too_long"
+    return outcome.reason not in reasons or reasons.index(outcome.reason) < reasons.index(earlier.reason)
+
+
 def _corrected(request: ChatRequest, reply: str, reject: Reject) -> ChatRequest:
-    """Return the request with the bad reply and what is wrong with it."""
+    """Return the request with the reply and what is wrong with it."""
     problem = reject.detail.partition(QUOTE)[0]
-    correction = f"That reply cannot be used. {problem}. Reply again, with the corrected JSON only."
+    correction = f"That reply cannot be used. {problem}. Reply again, with JSON only; mend that and keep the rest."
     messages = (
         *request.messages,
         Message(role="assistant", content=reply),

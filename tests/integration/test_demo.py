@@ -13,7 +13,6 @@ from datasets import load_from_disk
 
 from tests.pipeline.runs import ROOT, showtell
 
-
 pytestmark = pytest.mark.timeout(900)
 
 

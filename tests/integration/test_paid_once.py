@@ -39,7 +39,7 @@ def configure(folder: Path, server: ChatServer, part_rows: int = 8, keep: str = 
     rows = ({"id": f"s{n:02}", "captions": [f"boat {n}"], "license": f"licence {n:02}"} for n in range(ROWS))
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     model = {"model": "tiny", "base_url": server.url, "concurrency": 4, **chat}
-    converse = {"use": "converse", "kinds": ["detail"], "batch_rows": 4, "chat": model}
+    converse = {"use": "converse", "kinds": ["detail"], "batch_rows": 4, "chat": model, "check": {"types": []}}
     stages = [{"use": "filter", "keep": keep}, converse] if keep else [converse]
     source = {"kind": "table", "path": "pairs.jsonl", "part_rows": part_rows}
     config = folder / "config.yaml"

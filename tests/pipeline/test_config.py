@@ -83,6 +83,23 @@ WRONG_STAGES = {
         [{"use": "clip_score", "model": "./nowhere"}],
         "stages[0].model = './nowhere': no such file or folder: {folder}/nowhere",
     ),
+    "prompt file": (
+        [{"use": "converse", "chat": CHAT, "prompts": {"detail": "my/prompt.txt"}}],
+        "stages[0].prompts.detail = 'my/prompt.txt': no such file or folder: {folder}/my/prompt.txt",
+    ),
+    "prompt that is a folder": (
+        [{"use": "converse", "chat": CHAT, "prompts": {"detail": "."}}],
+        "stages[0].prompts.detail = '.': cannot be read: Is a directory: {folder}",
+    ),
+    "prompt of no kind": (
+        [{"use": "converse", "chat": CHAT, "prompts": {"detial": "pairs.jsonl"}}],
+        "stages[0].prompts.detial = 'detial': Input should be 'conversation', 'detail', 'reasoning' or 'caption'",
+    ),
+    "prompt of a kind that is not written": (
+        [{"use": "caption", "chat": CHAT, "prompts": {"detail": "pairs.jsonl"}}],
+        "stages[0] = {'use': 'caption', 'chat': {'engine': 'openai', 'model': ...: "
+        "prompts.detail: no detail is written; kinds: caption",
+    ),
     "column": (
         [LENGTH, {"use": "filter", "keep": "lenght > 1"}],
         "stages[1].keep = lenght > 1: reads lenght, which nothing before it produces (did you mean length?)",

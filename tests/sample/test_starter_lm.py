@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFas
 
 from sample import HELD_OUT_SEEDS
 from sample.scenes import make_scene
-from sample.training.chats import stream_chats, write_json
+from sample.training.chats import KIND_WEIGHTS, stream_chats, write_json
 from sample.training.contexts import Context, make_context
 from sample.training.lm_batches import NOTHING, encode
 from sample.training.lm_metrics import find_statements, measure_replies
 from sample.wording import captions
+from stages.context import FENCE, user_message
 from stages.replies import REPLIES, Description
 
 FOLDER = Path(__file__).resolve().parents[2] / "sample" / "models" / "lm"
@@ -53,6 +55,17 @@ def test_system_messages_are_left_out(tokenizer: PreTrainedTokenizerFast) -> Non
     )
 
 
+def test_the_fence_is_left_out(tokenizer: PreTrainedTokenizerFast) -> None:
+    """The model was trained on contexts without a fence, so its template takes it away."""
+    scene = make_scene(UNSEEN[0])
+    asked = user_message(captions(scene), [], None, "detail")
+    assert asked.startswith(FENCE[0])
+    shown = tokenizer.apply_chat_template([{"role": "user", "content": asked}], tokenize=False)
+    told = Context(replace(scene, things=()), tuple(captions(scene)), True, None, True).ask("detail")
+    assert shown == f"<|begin|><|user|>{told}<|end|>"
+    assert not any(mark in shown for mark in FENCE)
+
+
 def test_training_ids_are_those_of_the_template(tokenizer: PreTrainedTokenizerFast) -> None:
     """Training encodes a chat as the template renders it, and weighs what the assistant says fully."""
     for chat in islice(stream_chats(UNSEEN[0], random.Random(1)), 60):
@@ -79,8 +92,8 @@ def test_training_replies_are_true_and_of_the_asked_form() -> None:
     rng = random.Random(2)
     for seed in UNSEEN:
         context = make_context(make_scene(seed), rng)
-        for kind, form in REPLIES.items():
-            text = write_json(kind, context, rng)
+        for kind in KIND_WEIGHTS:
+            form, text = REPLIES[kind], write_json(kind, context, rng)
             if text is not None:
                 statements = find_statements(form.model_validate_json(text), context)
                 assert all(true for _, true in statements), (context, text, statements)
@@ -93,7 +106,7 @@ def test_replies_say_only_what_the_context_tells() -> None:
         scene = make_scene(seed)
         told = Context(scene, tuple(captions(scene)[:2]), False, None, complete=True)
         boxes_only = Context(scene, (), True, None, complete=False)
-        for kind in REPLIES:
+        for kind in KIND_WEIGHTS:
             assert "in different places" not in (write_json(kind, told, rng) or "")
             text = (write_json(kind, boxes_only, rng) or "").lower()
             assert not any(f"{group.colour} {group.kind}" in text for group in scene.groups)

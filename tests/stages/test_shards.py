@@ -78,7 +78,7 @@ def test_anybody_can_open_it(tmp_path: Path) -> None:
             {"role": "user", "content": "How long is it?"}, {"role": "assistant", "content": "3 letters."},
         ],
         "captions": ["abc"], "boxes": [DOG], "transcript": "abc", "license": "CC0", "url": "http://x/1.png",
-        "clip_score": pytest.approx(0.03), "provenance": "talk",
+        "clip_score": pytest.approx(0.03), "provenance": "talk", "findings": None,
     }
     (picture,) = rows["s0"]["images"]
     assert isinstance(picture, Pictures.Image)
@@ -104,6 +104,12 @@ def test_features(tmp_path: Path) -> None:
             "url": Value("string"),
             "clip_score": Value("float32"),
             "provenance": Value("string"),
+            "findings": List(
+                {
+                    "type": Value("string"), "turn": Value("int32"), "start": Value("int32"), "end": Value("int32"),
+                    "message": Value("string"),
+                }
+            ),
         })
 
 

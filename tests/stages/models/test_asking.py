@@ -22,13 +22,15 @@ def read(position: int, reply: ChatReply) -> str:
         raise Reject("reply_cut")
     if not reply.text.startswith("good"):
         raise Reject("bad_reply", f"it is not good{QUOTE}{reply.text}")
+    if "maybe" in reply.text:
+        raise Reject("doubtful", "it says maybe")
     return reply.text
 
 
 def ask(server: ChatServer, folder: Path, count: int, corrections: int) -> list[str | Reject]:
     chat = LoggedChat(open_chat(ChatConfig(model="m", base_url=server.url)), ResponseLog(Storage(str(folder))))
     requests = [ChatRequest((Message(role="user", content=f"number {n}"),), {}, "x") for n in range(count)]
-    return ask_until_usable(chat, requests, read, Counter(), corrections)
+    return ask_until_usable(chat, requests, read, Counter(), {"bad_reply": corrections, "doubtful": 1})
 
 
 @pytest.mark.parametrize("corrections", [0, 1, 3])
@@ -68,3 +70,33 @@ def test_correction_that_does_not_fit_leaves_a_bad_reply(chat_server: ChatServer
     [outcome] = ask(chat_server, tmp_path, 1, 1)
     assert isinstance(outcome, Reject)
     assert outcome.reason == "bad_reply"
+
+
+@pytest.mark.parametrize(
+    ("replies", "reason", "calls"),
+    [
+        (["good maybe", "good"], None, 2), (["good maybe", "good maybe", "good"], "doubtful", 2),
+        (["bad", "good maybe", "good"], None, 3), (["bad", "good maybe", "bad", "good"], "doubtful", 3),
+    ],
+)
+def test_each_reason_has_its_own_number(
+    chat_server: ChatServer, tmp_path: Path, replies: list[str], reason: str | None, calls: int
+) -> None:
+    """A doubtful reply is asked again once, also after a bad one; what comes of it does not undo the reason."""
+    chat_server.script.extend(map(completion, replies))
+    [outcome] = ask(chat_server, tmp_path, 1, 1)
+    assert (outcome.reason if isinstance(outcome, Reject) else None) == reason
+    assert chat_server.calls == calls
+
+
+def test_repeated_request_without_answer_can_be_sent_again(chat_server: ChatServer, tmp_path: Path) -> None:
+    """The outcome is that of the server, not of the reply before: asked another day, the first reply is not paid."""
+    chat_server.script.extend([completion("good maybe"), *[Answer(500, "oops")] * 5])
+    [outcome] = ask(chat_server, tmp_path, 1, 1)
+    assert isinstance(outcome, Reject)
+    assert outcome.reason == "llm_error"
+    before = chat_server.calls
+    chat_server.script.clear()
+    chat_server.respond = lambda body: completion("good")
+    assert ask(chat_server, tmp_path, 1, 1) == ["good"]
+    assert chat_server.calls == before + 1
