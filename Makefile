@@ -28,7 +28,7 @@ demo: install
 	$(BIN)/python -m sample.demo pipeline.yaml
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .

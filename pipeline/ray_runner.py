@@ -40,7 +40,7 @@ OBJECT_STORE_BYTES = 256 << 20
 BLOCKS_PER_ACTOR = 32
 """Blocks each actor gets at least, where there are so many parts: Ray takes some 10 ms for each."""
 TASK_RETRIES = 2
-"""How often a part on its own is tried again after its actor died; then it is given up."""
+"""How often Ray tries a block again after its actor died."""
 
 Batch = dict[str, Any]
 
@@ -78,21 +78,14 @@ class RayRunner:
             return
         missing = {planned.name: set(parts) for planned in segment}
         together = max(1, len(parts) // (BLOCKS_PER_ACTOR * max(planned.config.actors[1] for planned in segment)))
-        yield from self._stream(plan, segment, run, parts, together, missing)
-        if together > 1:  # whoever was in one block with a part that killed its worker
-            yield from self._stream(plan, segment, run, sorted(set().union(*missing.values())), 1, missing)
-        for stage, lost in missing.items():
-            for part in sorted(lost):
-                _forget(missing, part)
-                yield Outcome(stage, part, None, f"part {part}: its worker died {TASK_RETRIES + 1} times")
+        yield from self._stream(plan, segment, run, parts, missing, together)
+        yield from self._alone(plan, segment, run, missing)
 
     def _stream(
-        self, plan: Plan, segment: Sequence[PlannedStep], run: RunDirectory, parts: Sequence[int], together: int,
-        missing: dict[str, set[int]],
+        self, plan: Plan, segment: Sequence[PlannedStep], run: RunDirectory, parts: Sequence[int],
+        missing: dict[str, set[int]], together: int,
     ) -> Iterator[Outcome]:
         """Send parts through the stages, so many in a block, and yield the outcomes that are still missing."""
-        if not parts:
-            return
         items = [{"part": part, "outcomes": pickle.dumps([])} for part in parts]
         stream = ray.data.from_items(items, override_num_blocks=-(-len(parts) // together))
         share = _share(segment)
@@ -102,10 +95,32 @@ class RayRunner:
                 batch_size=None,
                 fn_constructor_args=(plan, planned.index, run, self.board, _machines(planned)),
                 compute=_actors(planned),
-                max_task_retries=0 if together > 1 else TASK_RETRIES,
+                max_task_retries=TASK_RETRIES,
                 **_resources(planned, share),
             )
         yield from _watch(stream, self.board, missing)
+
+    def _alone(
+        self, plan: Plan, segment: Sequence[PlannedStep], run: RunDirectory, missing: dict[str, set[int]]
+    ) -> Iterator[Outcome]:
+        """Give each part that was lost with a worker one to itself; a worker takes with it what waits for it too.
+
+        The workers reserve no CPU: one that Ray Data is still restarting may hold it, and for ever.
+        """
+        for planned in segment:
+            worker = None
+            for part in sorted(missing[planned.name]):
+                worker = worker or ray.remote(num_cpus=0, num_gpus=_gpus(planned))(StageWorker).remote(
+                    plan, plan.steps[planned.index], run, _machines(planned)
+                )
+                try:
+                    outcome = ray.get(worker.__call__.remote(part))
+                except ray.exceptions.RayActorError:
+                    worker = None
+                    outcome = Outcome(planned.name, part, None, f"part {part}: its worker died each time")
+                if outcome.report is None:
+                    _forget(missing, part)
+                yield outcome
 
     def launch(
         self, work: Callable[[dict[str, Any]], None], settings: dict[str, Any], *, workers: int, cpus: float,
@@ -222,10 +237,14 @@ def _share(segment: Sequence[PlannedStep]) -> float:
     return min(1.0, available / wanted) if wanted else 1.0
 
 
+def _gpus(planned: PlannedStep) -> float:
+    return planned.config.gpus if ray.cluster_resources().get("GPU") else 0
+
+
 def _resources(planned: PlannedStep, share: float) -> dict[str, float]:
     """Return what Ray reserves for one actor. Ray Data takes CPUs or GPUs, not both."""
-    if planned.config.gpus and ray.cluster_resources().get("GPU"):
-        return {"num_gpus": planned.config.gpus}
+    if gpus := _gpus(planned):
+        return {"num_gpus": gpus}
     return {"num_cpus": int(planned.config.cpus * share * 1000) / 1000}
 
 

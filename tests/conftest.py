@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 OFFLINE = {
     "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -14,14 +16,18 @@ OFFLINE = {
 for name, value in OFFLINE.items():
     os.environ.setdefault(name, value)
 
-RAY = {"tests/integration", "tests/pipeline/test_ray_runner.py", "tests/stages/connector/test_workers.py"}
-"""Where whole runs are: each takes every core."""
+WHOLE_RUNS = ("tests/integration/", "tests/pipeline/test_ray_runner.py", "tests/stages/connector/test_workers.py")
+"""Files whose tests take every core."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class OneWholeRunAtATime(LoadScopeScheduling):
     """Of several test processes (``make test``) one makes all whole runs; a file's tests stay together."""
-    for item in items:
-        place = item.path.relative_to(item.config.rootpath)
-        group = "whole runs" if RAY & {str(place), str(place.parent)} else str(place)
-        item.add_marker(pytest.mark.xdist_group(group))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "whole runs" if file.startswith(WHOLE_RUNS) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Have pytest-xdist ask the class above; its own groups do not work with pytest 9."""
+    return OneWholeRunAtATime(config, log)
