@@ -2,9 +2,9 @@
 
     python -m bench.dedupe [--rows 10000000] [--distance 6] [--crowd 1000000]
 
-The whole survey of ``dedupe`` runs as in a run, over parts of generated rows: ids, digests of files and hashes. Hashes are
-random with 32 of 64 bits set, as ``imagehash.phash`` makes them. Planted among them are copies of a hundredth of the rows,
-with 1 to ``distance`` bits changed, and a crowd of rows with one and the same hash, as blank images have.
+The whole survey of ``dedupe`` runs as in a run, over parts of generated rows: ids, digests of files and hashes. Hashes
+are random with 32 of 64 bits set, as ``imagehash.phash`` makes them. Planted among them are copies of a hundredth of the
+rows, with 1 to ``distance`` bits changed, and a crowd of rows with one and the same hash, as blank images have.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def planted(originals: NDArray[np.uint64], distance: int, random: np.random.Gene
     order = random.random((len(originals), BITS)).argsort(axis=1)[:, :distance].astype(np.uint64)
     bits = np.uint64(1) << order
     changed = np.arange(distance) < random.integers(1, distance + 1, len(originals))[:, None]
-    return originals ^ np.bitwise_or.reduce(np.where(changed, bits, np.uint64(0)), axis=1)
+    flips: NDArray[np.uint64] = np.bitwise_or.reduce(np.where(changed, bits, np.uint64(0)), axis=1)
+    return originals ^ flips
 
 
 def parts(codes: NDArray[np.uint64]) -> Iterator[pa.Table]:
@@ -90,7 +91,8 @@ def report(found: pa.Table, originals: int, copies: int, crowd: int) -> None:
     joined = (of[:copies] >= 0) & right
     alone = of[copies:originals]
     print(f"planted copies found: {joined.sum():,} of {copies:,} (recall {joined.mean():.5f})")
-    print(f"crowd of equal hashes: {(of[originals : originals + crowd] == originals).sum():,} of {crowd:,} in one cluster")
+    together = (of[originals : originals + crowd] == originals).sum()
+    print(f"crowd of equal hashes: {together:,} of {crowd:,} in one cluster")
     print(f"rows without a planted copy that are in a cluster: {(alone >= 0).sum():,} of {len(alone):,} "
           f"({(alone >= 0).mean():.6f})")
 
