@@ -3,7 +3,7 @@
     python -m bench.dedupe [--rows 10000000] [--distance 6] [--crowd 1000000]
 
 The whole survey of ``dedupe`` runs as in a run, over parts of generated rows: ids, digests of files and hashes. Hashes
-are random with 32 of 64 bits set, as ``imagehash.phash`` makes them. Planted among them are copies of a hundredth of the
+are random with 32 of 64 bits set, as ``imagehash.phash`` makes them. Planted are copies of a hundredth of the
 rows, with 1 to ``distance`` bits changed, and a crowd of rows with one and the same hash, as blank images have.
 """
 
