@@ -15,6 +15,7 @@ STAGES = {
     "download": "stages.download:Download",
     "quality": "stages.quality:Quality",
     "dedupe": "stages.dedupe:Dedupe",
+    "decontaminate": "stages.decontaminate:Decontaminate",
     "clip_score": "stages.clip_score:ClipScore",
     "filter": "stages.filter:Filter",
     "transcribe": "stages.transcribe:Transcribe",
