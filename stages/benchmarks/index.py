@@ -101,7 +101,7 @@ def text_table(texts: Iterable[ItemText], length: int, shortest: int) -> pa.Tabl
 class Index:
     """Finds the benchmark item nearest to a sample.
 
-    Every item is compared: 0.1 ms a sample and ten thousand images, little beside what decoding a sample costs.
+    Every item is compared: with ten thousand, 0.01 ms a sample for hashes and 4 ms for embeddings of 512 numbers.
 
     Args:
         images: what ``image_table`` returned.
