@@ -13,6 +13,9 @@ __all__ = ["STAGES", "find", "plain_name"]
 
 STAGES = {
     "download": "stages.download:Download",
+    "quality": "stages.quality:Quality",
+    "dedupe": "stages.dedupe:Dedupe",
+    "decontaminate": "stages.decontaminate:Decontaminate",
     "clip_score": "stages.clip_score:ClipScore",
     "filter": "stages.filter:Filter",
     "transcribe": "stages.transcribe:Transcribe",

@@ -16,6 +16,7 @@ from schemas.columns import DETAIL, REASON
 from schemas.config import Frozen, StageConfig
 from schemas.errors import FatalError
 from stages.base import ANY, Stage
+from stages.id_lookup import find_ids, sorted_by_id
 
 if TYPE_CHECKING:
     import polars as pl
@@ -96,7 +97,7 @@ class Filter(Stage[FilterConfig]):
         count = math.ceil(ranked.num_rows * Fraction(str(top.fraction)))
         ranked = ranked.filter(ranked[top.column].is_valid())
         order = pc.sort_indices(ranked, sort_keys=[(top.column, "descending"), ("id", "ascending")])
-        return ranked.take(order[:count]).select(["id"])
+        return sorted_by_id(ranked.take(order[:count]).select(["id"]))
 
     def process(self, batch: pa.Table) -> pa.Table:
         """Reject every row that is not to be kept; the detail shows its values."""
@@ -112,7 +113,7 @@ class Filter(Stage[FilterConfig]):
         )
 
     def _in_top(self, batch: pa.Table) -> list[bool]:
-        return pc.is_in(batch["id"], value_set=self.surveyed["id"].combine_chunks()).to_pylist()  # type: ignore[no-any-return]
+        return [place >= 0 for place in find_ids(self.surveyed, batch["id"]).tolist()]
 
     def _holds(self, batch: pa.Table) -> list[bool]:
         import polars as pl

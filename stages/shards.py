@@ -21,6 +21,7 @@ from stages.dataset.truth import read_truth
 __all__ = ["Shards", "ShardsConfig"]
 
 TRAIN = "train"
+CLUSTER = "duplicate_cluster"
 
 SplitName = Annotated[str, Field(pattern=r"^\w+$")]
 
@@ -29,7 +30,9 @@ class ShardsConfig(StageConfig):
     """How the dataset is cut."""
 
     splits: dict[SplitName, Annotated[float, Field(gt=0, lt=1)]] = {"validation": 0.05}
-    """Split -> share of the samples; the rest is ``train``. A sample keeps its split when others come or go."""
+    """Split -> share of the samples; the rest is ``train``. Duplicates that ``dedupe`` has left (``duplicate_cluster``)
+    come into one split together. A sample keeps its split when others come or go; every kind of conversation has the
+    same chance, so that each split holds about its share of each."""
     max_shard_bytes: int = Field(500_000_000, ge=1)
     """A shard is closed once it is this long."""
     truth: ExistingPath | None = None
@@ -58,6 +61,7 @@ class Shards(Stage[ShardsConfig], Sink[ShardsConfig]):
     name = "shards"
     Config = ShardsConfig
     consumes_every = CONVERSATIONS
+    optional = pa.schema([(CLUSTER, pa.string())])
     produces = pa.schema([("split", pa.string())])
     output = "dataset"
     reasons = {"no_conversation": "no stage wrote a conversation about the sample"}
@@ -67,14 +71,16 @@ class Shards(Stage[ShardsConfig], Sink[ShardsConfig]):
         return [self.config.truth] if self.config.truth else []
 
     def process(self, batch: pa.Table) -> pa.Table:
-        """Draw each sample's split from the seed and its id; reject samples nobody has said anything about."""
+        """Draw each sample's split from the seed and its cluster (its id where it has none); reject samples nobody has
+        said anything about."""
         columns = conversation_columns(batch.schema)
         return rows_to_table([self._split(sample, columns) for sample in batch.to_pylist()], self.produces)
 
     def _split(self, sample: dict[str, Any], columns: list[str]) -> dict[str, str] | Reject:
         if not has_conversation(sample, columns):
             return Reject("no_conversation")
-        draw = int.from_bytes(hashlib.blake2b(f"{self.seed}:{sample['id']}".encode(), digest_size=8).digest())
+        together = sample.get(CLUSTER) or sample["id"]
+        draw = int.from_bytes(hashlib.blake2b(f"{self.seed}:{together}".encode(), digest_size=8).digest())
         position = draw / 2**64
         for split, share in self.config.splits.items():
             position -= share

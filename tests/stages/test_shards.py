@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -146,6 +147,28 @@ def test_a_sample_keeps_its_split() -> None:
     after = splits_of([*reversed(ids[::2]), *(f"new-{number}" for number in range(100))], validation=0.3)
     assert {row_id: after[row_id] for row_id in ids[::2]} == {row_id: before[row_id] for row_id in ids[::2]}
     assert splits_of(ids, seed=1, validation=0.3) != before
+
+
+def test_duplicates_share_a_split(tmp_path: Path) -> None:
+    """Near-duplicates that were not rejected come into one split, and stay in it when others join them."""
+    random = np.random.default_rng(0)
+    pictures = [random.integers(0, 256, (8, 8, 3), np.uint8) for _ in range(20)]
+    rows = []
+    for number in range(60):
+        image = Pictures.fromarray(pictures[number % 20]).resize((64 + number, 64), Pictures.Resampling.BICUBIC)
+        image.save(tmp_path / f"{number}.png")
+        rows.append(sample(number, image=f"{number}.png"))
+    stages = [{"use": "download"}, {"use": "dedupe", "reject": "nothing"}, *STAGES[2:]]
+
+    def splits(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        result, _ = run_inline(configured(tmp_path, rows, stages, splits={"validation": 0.4, "test": 0.2}))
+        tables = [result.view.table(part, ["id", "split"]) for part in result.view.parts()]
+        return dict(pa.concat_tables(tables).select(["id", "split"]).to_pandas().itertuples(index=False))
+
+    few, all_of_them = splits(rows[:40]), splits(rows)
+    assert all(all_of_them[f"s{number}"] == all_of_them[f"s{number % 20}"] for number in range(60))
+    assert set(all_of_them.values()) == {"train", "validation", "test"}
+    assert {row_id: all_of_them[row_id] for row_id in few} == few
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What can be measured of an image and of a caption without a model."""
