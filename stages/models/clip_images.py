@@ -1,8 +1,8 @@
 """Encoded images as the tensors a CLIP or SigLIP model takes: what its own image processor gives, in less time.
 
 The processors of transformers decode and resize with Pillow and compute colours in double precision: 8 ms for a COCO
-photograph. Here OpenCV decodes (the same pixels, tested), torch's 8-bit resampling makes smaller (where Pillow's gives
-another level, in some 0.3% of the values, it is one away, rarely two) and a table holds the colours: 3.5 ms.
+photograph. Here OpenCV decodes (the same pixels), torch's 8-bit resampling makes smaller (of 56 photographs' values 0.1
+to 0.4% are one level away from Pillow's, the others its own) and a table holds the colours: 3.5 ms.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CHANNELS_FIRST: Final = "channels_first"
 
 
 def decode(data: bytes) -> Pixels:
-    """Return an image's pixels, RGB (height, width, 3); OpenCV decodes JPEG, as it does not say when others break.
+    """Return an image's pixels, RGB (height, width, 3). Only JPEG by OpenCV, which does not say when others are cut short.
 
     Raises:
         OSError: it is no image, or a broken one; Pillow's other errors as they come.
@@ -130,10 +130,19 @@ def _colours(processor: Any) -> NDArray[np.float32]:
 
 
 def _resized(pixels: Pixels, size: Size, mode: str) -> Pixels:
-    """Return the planes (3, height, width) of pixels resampled as Pillow does, its window widened to make smaller."""
+    """Return the planes (3, height, width) of pixels resampled as Pillow does, its window widened to make smaller.
+
+    It rounds between its passes, and Pillow 13 takes the vertical one first where much more height than width goes: the
+    rule is read off 1,483 random pairs of sizes, and none broke it.
+    """
     planes = torch.from_numpy(pixels).permute(2, 0, 1)
-    if size != pixels.shape[:2]:
-        planes = torch.nn.functional.interpolate(planes[None], size=size, mode=mode, antialias=True)[0]
+    height, width = pixels.shape[:2]
+    passes = [size]
+    if 0 < height - size[0] > 2 * (width - size[1]):
+        passes = [(size[0], width), size]
+    for after in passes:
+        if after != planes.shape[1:]:
+            planes = torch.nn.functional.interpolate(planes[None], size=after, mode=mode, antialias=True)[0]
     return np.asarray(planes.numpy(), np.uint8)
 
 

@@ -26,7 +26,7 @@ PROCESSORS: dict[str, Callable[[], Any]] = {
     "siglip2 large": lambda: Siglip2ImageProcessorPil(max_num_patches=1024),
     "another": lambda: ViTImageProcessorPil(size={"height": 32, "width": 32}),
 }
-SIZES = [(224, 224), (640, 480), (333, 500), (1, 1), (3, 2), (17, 400), (900, 20), (2400, 3200), (225, 223)]
+SIZES = [(224, 224), (640, 480), (333, 500), (1, 1), (3, 2), (17, 400), (900, 20), (1200, 1600), (225, 223), (480, 640), (224, 400)]
 """Width and height."""
 
 
@@ -74,19 +74,19 @@ def differences(processor: Any, pixels: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_pixels_are_the_processors(processor: Any, size: tuple[int, int]) -> None:
     """For pictures of any shape the values are the processor's own, but for rounding in the resampling."""
-    apart = differences(processor, photograph(size)) if not (
-        not processor.do_resize and processor.size and size == (1, 1)) else np.zeros(1)
+    apart = differences(processor, photograph(size))
     assert apart.max() < 2.01
-    assert (apart > 0.01).mean() < 0.01
+    assert (apart > 0.01).mean() < 0.03
+    assert (apart > 1.01).mean() < 0.001
 
 
 @needs_real_data
 def test_photographs_are_the_processors() -> None:
-    """Of real photographs less than one value in a hundred differs, by two levels at most."""
+    """Of a real photograph's values less than one in a hundred differs, and by one level of 255."""
     for processor in (CLIPImageProcessorPil(), SiglipImageProcessorPil(), Siglip2ImageProcessorPil()):
-        for photo in records("photos.jsonl")[:12]:
+        for photo in records("photos.jsonl")[:20]:
             apart = differences(processor, decode((DATA / photo["image"]).read_bytes()))
-            assert apart.max() < 2.01
+            assert apart.max() < 1.01
             assert (apart > 0.01).mean() < 0.01
 
 
