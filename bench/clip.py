@@ -1,9 +1,9 @@
 """How near ``clip_score`` comes to the model's own speed, on real photographs with a ViT-B/32 of random weights.
 
-The floor is the bare forward pass of both towers on tensors that are ready, once in batches of 32 with all cores on each
-and once, on a CPU, with a core for each batch. Then a plain loop of transformers (its processor and the model, in batches of
-32), Data-Juicer's ``image_text_similarity_filter`` where a Python that has it is named (a process a core), and ours. Each
-photograph has one caption, of 6 to 14 words. All take turns, in rounds.
+The floor is the bare forward pass of both towers on tensors that are ready, in batches of 32: once with all cores on
+each and once, on a CPU, with a core for each. Then a plain loop of transformers (processor and model, in batches
+of 32), Data-Juicer's ``image_text_similarity_filter`` where a Python that has it is named (a process a core), and ours.
+Each photograph has one caption, of 6 to 14 words. All take turns, in rounds.
 
     python -m bench.clip PHOTOS_FOLDER [--images 128] [--rounds 5] [--device cuda] [--data-juicer PYTHON]
 """

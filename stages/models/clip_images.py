@@ -39,7 +39,9 @@ CHANNELS_FIRST: Final = "channels_first"
 
 
 def decode(data: bytes) -> Pixels:
-    """Return an image's pixels, RGB (height, width, 3). Only JPEG by OpenCV, which does not say when others are cut short.
+    """Return an image's pixels, RGB (height, width, 3).
+
+    Only JPEG is OpenCV's work: it does not say when other files are cut short.
 
     Raises:
         OSError: it is no image, or a broken one; Pillow's other errors as they come.

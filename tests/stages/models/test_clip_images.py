@@ -26,7 +26,10 @@ PROCESSORS: dict[str, Callable[[], Any]] = {
     "siglip2 large": lambda: Siglip2ImageProcessorPil(max_num_patches=1024),
     "another": lambda: ViTImageProcessorPil(size={"height": 32, "width": 32}),
 }
-SIZES = [(224, 224), (640, 480), (333, 500), (1, 1), (3, 2), (17, 400), (900, 20), (1200, 1600), (225, 223), (480, 640), (224, 400)]
+SIZES = [
+    (224, 224), (640, 480), (480, 640), (333, 500), (225, 223), (224, 400), (1, 1), (3, 2), (17, 400), (900, 20),
+    (1200, 1600),
+]
 """Width and height."""
 
 
