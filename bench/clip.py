@@ -19,8 +19,9 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from operator import truediv
 from pathlib import Path
 from typing import Any, Final
 
@@ -162,7 +163,7 @@ def answer(child: subprocess.Popen[str], word: str) -> str | None:
 
 
 def measure(works: dict[str, Round], images: int, rounds: int) -> None:
-    """Let all take turns; print medians, the share of the faster floor and CPU time."""
+    """Let all take turns; print medians of speed and CPU time, and their ratios to the better floor's."""
     speeds: dict[str, list[float]] = {name: [] for name in works}
     costs: dict[str, list[float]] = {name: [] for name in works}
     for number in range(rounds):
@@ -172,16 +173,14 @@ def measure(works: dict[str, Round], images: int, rounds: int) -> None:
             others = works[name]()
             speeds[name].append(images / (time.perf_counter() - started))
             costs[name].append(1000 * (time.process_time() - cpu + others) / images)
-    floors = [max(found) for found in zip(*(speeds[name] for name in works if name.startswith("floor")), strict=True)]
+    floors = [name for name in works if name.startswith("floor")]
+    fastest = [max(found) for found in zip(*(speeds[name] for name in floors), strict=True)]
+    cheapest = [min(found) for found in zip(*(costs[name] for name in floors), strict=True)]
     for name in works:
-        share = statistics.median(of_floor(speeds[name], floors))
-        print(f"{name:22s} {statistics.median(speeds[name]):8.1f} images/s  {share:.2f} of the faster floor  "
-              f"{statistics.median(costs[name]):7.1f} CPU ms an image")
-
-
-def of_floor(speeds: Sequence[float], floors: Sequence[float]) -> list[float]:
-    """Return the share of the floor in each round."""
-    return [speed / floor for speed, floor in zip(speeds, floors, strict=True)]
+        share = statistics.median(map(truediv, speeds[name], fastest))
+        of_cpu = statistics.median(map(truediv, cheapest, costs[name]))
+        print(f"{name:22s} {statistics.median(speeds[name]):8.1f} images/s, {share:.2f} of the better floor;  "
+              f"{statistics.median(costs[name]):7.1f} CPU ms an image, by which it is {of_cpu:.2f} of it")
 
 
 def main() -> None:
