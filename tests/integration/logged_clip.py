@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL.Image import Image
-
 from stages.clip_score import ClipScore, ClipScoreConfig
 from stages.models.clip import ImageTextScorer
 
@@ -17,7 +15,7 @@ class LoggedClipScoreConfig(ClipScoreConfig):
     """Settings of ``clip_score``, and where to log."""
 
     log: str
-    """A file that gets a line for every image (the SHA-256 of its pixels) and every text."""
+    """A file that gets a line for every image (the SHA-256 of its bytes) and every text."""
 
 
 class LoggedScorer:
@@ -27,11 +25,10 @@ class LoggedScorer:
         self.scorer = scorer
         self.log = log
 
-    def embed_images(self, images: Iterable[Image]) -> Any:
+    def embed_images(self, images: Sequence[bytes]) -> Any:
         """Embed and log images."""
-        given = list(images)
-        self._write(f"image {hashlib.sha256(image.tobytes()).hexdigest()}" for image in given)
-        return self.scorer.embed_images(given)
+        self._write(f"image {hashlib.sha256(image).hexdigest()}" for image in images)
+        return self.scorer.embed_images(images)
 
     def embed_texts(self, texts: Sequence[str]) -> Any:
         """Embed and log texts."""
@@ -41,6 +38,10 @@ class LoggedScorer:
     def split(self, text: str) -> list[str]:
         """Split as the other does."""
         return self.scorer.split(text)
+
+    def probability(self, cosine: float) -> float | None:
+        """Tell what the other tells."""
+        return self.scorer.probability(cosine)
 
     def _write(self, lines: Iterable[str]) -> None:
         with self.log.open("a") as log:

@@ -95,7 +95,7 @@ def reasons(run_dir: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 def embeddings(rows: list[int]) -> Counter[str]:
     """Return the log lines of CLIP evaluations of so many rows, once each."""
-    images = (f"image {hashlib.sha256(picture(row).tobytes()).hexdigest()}" for row in rows)
+    images = (f"image {hashlib.sha256(body(row)).hexdigest()}" for row in rows)
     return Counter([*images, *(f"text caption {row}" for row in rows)])
 
 

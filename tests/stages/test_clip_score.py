@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image
-from tiny_clip import save_tiny_clip
+from tiny_clip import save_tiny_clip, save_tiny_siglip
 
 from stages.clip_score import ClipScore, ClipScoreConfig
 
@@ -29,10 +30,10 @@ def image(colour: str) -> bytes:
     return buffer.getvalue()
 
 
-def run(stage: ClipScore, *rows: dict[str, Any]) -> list[dict[str, Any]]:
+def run(stage: ClipScore, *rows: dict[str, Any], reasons: Set[str] = frozenset()) -> list[dict[str, Any]]:
     schema = pa.schema([("id", pa.string()), *stage.consumes])
     found = stage.process(pa.Table.from_pylist([{"id": "x", **row} for row in rows], schema=schema)).to_pylist()
-    assert {row["_reason"] for row in found} <= {None, *stage.reasons}
+    assert {row["_reason"] for row in found} <= {None, *stage.reasons, *reasons}
     return found
 
 
@@ -49,11 +50,33 @@ def test_best_caption_gives_the_score(stage: ClipScore) -> None:
 def test_score_is_the_rounded_cosine(stage: ClipScore) -> None:
     """The score is the dot product of the scorer's vectors, to five decimals."""
     [row] = run(stage, {"image_bytes": image("red"), "captions": ["a cat"]})
-    [picture] = stage.scorer.embed_images([Image.new("RGB", (24, 18), "red")])
+    [picture] = stage.scorer.embed_images([image("red")])
+    assert not isinstance(picture, Exception)
     [text] = stage.scorer.embed_texts(["a cat"])
     assert row["clip_score"] == pytest.approx(float(picture @ text), abs=6e-6)
     assert row["clip_score"] == pytest.approx(round(row["clip_score"], 5), abs=1e-7)
     assert np.array_equal(row["image_embedding"], picture.astype(np.float16))
+
+
+def test_siglip_also_gives_the_probability_of_the_best_caption(stage: ClipScore, tmp_path: Path) -> None:
+    """It is null for CLIP."""
+    siglip = ClipScore(ClipScoreConfig(use="clip_score", model=str(save_tiny_siglip(tmp_path)), device="cpu"))
+    siglip.open()
+    row = {"image_bytes": image("red"), "captions": ["a cat", "blue", "two dogs"]}
+    [told] = run(siglip, row)
+    assert told["clip_probability"] == pytest.approx(siglip.scorer.probability(max(told["clip_scores"])), rel=1e-5)
+    assert 0 < told["clip_probability"] < 1
+    assert run(stage, row)[0]["clip_probability"] is None
+
+
+def test_image_that_cannot_be_decoded_costs_one_row(stage: ClipScore) -> None:
+    """It is rejected with what the decoder says; the others have their scores."""
+    good = {"image_bytes": image("red"), "captions": ["a cat"]}
+    rows = [good, {"image_bytes": image("red")[:60], "captions": ["a cat"]}, good]
+    found = run(stage, *rows, reasons={"error"})
+    assert [row["_reason"] for row in found] == [None, "error", None]
+    assert found[1]["_detail"]
+    assert found[0] == found[2] == run(stage, good)[0]
 
 
 def test_long_caption_is_the_mean_of_its_pieces(stage: ClipScore) -> None:
