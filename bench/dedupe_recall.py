@@ -71,8 +71,8 @@ def embedded(files: Sequence[bytes], model: str) -> NDArray[np.float16]:
     from stages.models.clip import load_clip
 
     scorer = load_clip(model, "auto", "auto")
-    images = (Image.open(io.BytesIO(data)).convert("RGB") for data in files)
-    return scorer.embed_images(images).astype(np.float16)
+    vectors = [vector for vector in scorer.embed_images(files) if not isinstance(vector, Exception)]
+    return np.stack(vectors).astype(np.float16)
 
 
 def show(name: str, limits: Sequence[float], near: Callable[[float], NDArray[np.bool_]], photos: int) -> None:

@@ -81,11 +81,13 @@ def _finished(image: ItemImage) -> Any:
 
 
 def _embedded(scorer: ImageTextScorer, images: list[bytes]) -> list[NDArray[np.float16]]:
-    import io
-
-    from PIL import Image
-
-    return list(scorer.embed_images(Image.open(io.BytesIO(data)).convert("RGB") for data in images).astype(np.float16))
+    """Return the embeddings of images that were decoded before; raises what a decoder raises all the same."""
+    vectors = []
+    for vector in scorer.embed_images(images):
+        if isinstance(vector, Exception):
+            raise vector
+        vectors.append(vector.astype(np.float16))
+    return vectors
 
 
 def text_table(texts: Iterable[ItemText], length: int, shortest: int) -> pa.Table:
