@@ -44,6 +44,10 @@ Until = Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Sto
 RunnerName = Annotated[str, typer.Option("--runner", help="ray, or inline: everything in this process.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Only = Annotated[str, typer.Option("--only", metavar="REASON,...", help="Reject reasons to try again.")]
+DatasetDir = Annotated[str, typer.Argument(help="A finished dataset's folder.", metavar="DATASET_DIR")]
+FormatName = Annotated[str, typer.Option(
+    "--format", metavar="FORMAT", help="llava, llama_factory, webdataset, parquet or trl.",
+)]
 
 
 @app.command()
@@ -109,6 +113,43 @@ def retry(run_dir: RunDir, only: Only, runner: RunnerName = "ray") -> None:
         count = forget(directory, [reason.strip() for reason in only.split(",") if reason.strip()])
     typer.echo(f"trying {count} rows again")
     _execute(loaded, plan, runner)
+
+
+@app.command()
+def export(
+    dataset_dir: DatasetDir, format_: FormatName, to: Annotated[str, typer.Option("--to", metavar="DIR")],
+    max_shard_bytes: Annotated[int, typer.Option("--max-shard-bytes", min=1, help="Size of a shard.")] = 500_000_000,
+) -> None:
+    """Write a dataset in the files a trainer reads; an export that was stopped goes on where it was."""
+    from pipeline.export.run import export
+    from pipeline.progress import row_progress
+
+    with row_progress(format_) as progress:
+        manifest = export(dataset_dir, format_, to, max_shard_bytes, progress)
+    rows = ", ".join(f"{split} {count} rows" for split, count in manifest["rows"].items())
+    typer.echo(f"{format_}: {rows}, {manifest['images']} images: {to}")
+    if manifest["changed_texts"]:
+        typer.echo(f"{manifest['changed_texts']} texts held a literal placeholder such as <image>; it was taken apart")
+
+
+@app.command()
+def push(
+    dataset_dir: DatasetDir, repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="As owner/name.")],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be uploaded.")] = False,
+) -> None:
+    """Upload a dataset to a hub repository, as Parquet; exports it beside DATASET_DIR first."""
+    from pipeline.export.push import check_login, check_repository, hub_folder, listed, upload
+    from pipeline.progress import row_progress
+
+    check_repository(repo_id)
+    if not dry_run:
+        check_login()
+    with row_progress("parquet") as progress:
+        folder = hub_folder(dataset_dir, progress)
+    for name, size in listed(folder):
+        typer.echo(f"{size:>14,}  {name}")
+    typer.echo("nothing was uploaded" if dry_run else f"uploaded: {upload(folder, repo_id, private)}")
 
 
 def _execute(loaded: LoadedConfig, plan: Plan, runner_name: str) -> None:

@@ -1,0 +1,106 @@
+"""Pieces of an export: the files that are written whole, one after the other."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from pipeline.export.dataset import FinishedDataset
+
+__all__ = ["Finished", "Format", "Piece", "PieceWriter"]
+
+
+Finished = Mapping[str, "Piece | None"]
+"""Finished files but the images, by name relative to the folder: the piece a file is, or None for another file."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One piece, as its record tells.
+
+    Attributes:
+        split: the split its rows are from.
+        number: its place among the split's pieces, from 0.
+        rows: rows in it.
+        images: images in its rows.
+        changed: texts in which a literal placeholder was taken apart.
+        bytes, sha256: of its file.
+        notes: what its format wants to know of it at the end.
+    """
+
+    split: str
+    number: int
+    rows: int
+    images: int
+    changed: int
+    bytes: int
+    sha256: str
+    notes: Any
+
+    def record(self) -> Mapping[str, Any]:
+        """Return the piece as JSON."""
+        return asdict(self)
+
+    @staticmethod
+    def named(split: str, number: int) -> str:
+        """Return the name of a piece's file, without a suffix."""
+        return f"{split}-{number:06d}"
+
+    @property
+    def name(self) -> str:
+        """The name of its file, without a suffix."""
+        return self.named(self.split, self.number)
+
+
+class PieceWriter(ABC):
+    """Writes one piece.
+
+    Attributes:
+        rows, images, changed: counted so far.
+    """
+
+    def __init__(self) -> None:
+        self.rows = self.images = self.changed = 0
+
+    @abstractmethod
+    def write(self, table: pa.Table, first: int) -> None:
+        """Append rows; ``first`` is the first one's number in the split."""
+
+    @abstractmethod
+    def size(self) -> int:
+        """Return the bytes written so far, of images beside the piece too."""
+
+    @abstractmethod
+    def close(self) -> Any:
+        """Write what is left and close the file, images beside it on the disk; return the piece's ``notes``."""
+
+
+class Format(ABC):
+    """What a trainer reads.
+
+    Args:
+        dataset: the dataset to be exported.
+        folder: where the finished files go.
+        work: where the pieces are, ``Piece.name`` with ``suffix``.
+        max_shard_bytes: a shard is closed once it is this long.
+    """
+
+    suffix: ClassVar[str]
+    max_rows: ClassVar[int] = 1_000_000
+    """A piece is closed once it has so many rows."""
+
+    def __init__(self, dataset: FinishedDataset, folder: Path, work: Path, max_shard_bytes: int) -> None:
+        self.dataset, self.folder, self.work, self.max_bytes = dataset, folder, work, max_shard_bytes
+
+    @abstractmethod
+    def writer(self, file: Path, split: str) -> PieceWriter:
+        """Begin a piece."""
+
+    @abstractmethod
+    def finish(self, pieces: Sequence[Piece]) -> Finished:
+        """Put the pieces in place and write what stands beside them; done again after a kill, with the same result."""
