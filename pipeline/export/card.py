@@ -35,7 +35,7 @@ def write_configs(folder: Path, patterns: Mapping[str, str], card: Path | None =
         text = f"---\n{DatasetCardData(configs=configs).to_yaml()}\n---\n"
     else:
         continued = DatasetCard(card.read_text(encoding="utf-8"), ignore_metadata_errors=True)
-        continued.data.configs = configs
+        continued.data["configs"] = configs
         continued.text = LOAD_FROM_DISK.sub(lambda _: LOAD, continued.text, count=1)
         text = str(continued)
     with committed(folder / "README.md") as stream:

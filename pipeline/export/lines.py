@@ -6,7 +6,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import pyarrow as pa
 
@@ -40,9 +40,9 @@ class LinesFormat(Format):
     def __init__(self, dataset: FinishedDataset, folder: Path, work: Path, max_shard_bytes: int) -> None:
         super().__init__(dataset, folder, work, min(max_shard_bytes, PIECE_BYTES))
 
-    def writer(self, file: Path, split: str) -> PieceWriter:
+    def writer(self, stream: BinaryIO, split: str) -> PieceWriter:
         """Begin a piece of lines."""
-        return _LinesWriter(file, split, self, ImageFolder(self.split_file(split).parent / "images", self.work))
+        return _LinesWriter(stream, split, self, ImageFolder(self.split_file(split).parent / "images", self.work))
 
     @abstractmethod
     def entry(self, row: Row, images: Sequence[str]) -> Mapping[str, Any]:
@@ -80,10 +80,9 @@ def _lines(pieces: Sequence[Path]) -> Iterator[bytes]:
 
 
 class _LinesWriter(PieceWriter):
-    def __init__(self, file: Path, split: str, format_: LinesFormat, images: ImageFolder) -> None:
+    def __init__(self, stream: BinaryIO, split: str, format_: LinesFormat, images: ImageFolder) -> None:
         super().__init__()
-        self.split, self.format, self.folder = split, format_, images
-        self.stream = open(file, "wb")
+        self.stream, self.split, self.format, self.folder = stream, split, format_, images
         self._bytes = 0
 
     def write(self, table: pa.Table, first: int) -> None:
@@ -98,7 +97,6 @@ class _LinesWriter(PieceWriter):
         """Return the bytes of lines and images."""
         return self._bytes
 
-    def close(self) -> None:
-        """Close the lines, and bring the images to the disk."""
-        self.stream.close()
+    def finish(self) -> None:
+        """Bring the images to the disk."""
         self.folder.to_disk()

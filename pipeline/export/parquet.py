@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,9 +30,9 @@ class Parquet(Format):
 
     suffix = ".parquet"
 
-    def writer(self, file: Path, split: str) -> PieceWriter:
+    def writer(self, stream: BinaryIO, split: str) -> PieceWriter:
         """Begin a shard."""
-        return _ParquetWriter(file, self.dataset.schema)
+        return _ParquetWriter(stream, self.dataset.schema)
 
     def finish(self, pieces: Sequence[Piece]) -> Finished:
         """Name the shards, now that it is known how many there are; copy the card and what it shows."""
@@ -53,9 +53,9 @@ class Parquet(Format):
 
 
 class _ParquetWriter(PieceWriter):
-    def __init__(self, file: Path, schema: pa.Schema) -> None:
+    def __init__(self, stream: BinaryIO, schema: pa.Schema) -> None:
         super().__init__()
-        self.stream = open(file, "wb")
+        self.stream = stream
         # As `datasets` writes for the hub: a page index for its viewer, and pages cut by content, so that the hub
         # stores what two versions of a dataset have in common once.
         self.writer = pq.ParquetWriter(self.stream, schema, write_page_index=True, use_content_defined_chunking=True)
@@ -76,12 +76,11 @@ class _ParquetWriter(PieceWriter):
         """Return the bytes written, and of the rows that wait."""
         return self.stream.tell() + self._waiting_bytes
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Write the last row group and the footer."""
         if self.waiting:
             self._write_group()
         self.writer.close()
-        self.stream.close()
 
     def _write_group(self) -> None:
         table = pa.concat_tables(self.waiting).combine_chunks()

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import pyarrow as pa
 
@@ -76,8 +76,8 @@ class PieceWriter(ABC):
         """Return the bytes written so far, of images beside the piece too."""
 
     @abstractmethod
-    def close(self) -> Any:
-        """Write what is left and close the file, images beside it on the disk; return the piece's ``notes``."""
+    def finish(self) -> Any:
+        """Write what is left, and bring what is beside the stream to the disk; return the piece's ``notes``."""
 
 
 class Format(ABC):
@@ -98,7 +98,7 @@ class Format(ABC):
         self.dataset, self.folder, self.work, self.max_bytes = dataset, folder, work, max_shard_bytes
 
     @abstractmethod
-    def writer(self, file: Path, split: str) -> PieceWriter:
+    def writer(self, stream: BinaryIO, split: str) -> PieceWriter:
         """Begin a piece."""
 
     @abstractmethod

@@ -66,8 +66,8 @@ def read_rows(table: pa.Table, split: str, first: int) -> Iterator[Row]:
     Raises:
         FatalError: a row no trainer could read; it is named.
     """
-    held = {field.name for field in table.schema if not _holds_bytes(field.type)} | {"images"}
-    for number, row in enumerate(table.select([name for name in table.column_names if name in held]).to_pylist(), first):
+    held = [field.name for field in table.schema if field.name == "images" or not _holds_bytes(field.type)]
+    for number, row in enumerate(table.select(held).to_pylist(), first):
         place = f"{split}, row {number} (id {row['id']!r})"
         contents = [_plain(text) for text in _turns(row["messages"], place)]
         changed = sum(before["content"] != after for before, after in zip(row["messages"], contents, strict=True))

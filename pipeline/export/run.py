@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -63,12 +64,12 @@ def export(
     claim = {"format": format_name, "dataset": dataset.identity, "max_shard_bytes": max_shard_bytes, "version": VERSION}
     folder = ExportFolder(target, claim)
     manifest = folder.manifest()
-    if manifest is None:
-        with folder.claimed():
-            manifest = folder.manifest() or _write(dataset, folder, _format(format_name, dataset, folder, max_shard_bytes), progress)
-    else:
+    if manifest is not None:
         folder.clear()
-    return manifest
+        return manifest
+    with folder.claimed():
+        format_ = _format(format_name, dataset, folder, max_shard_bytes)
+        return folder.manifest() or _write(dataset, folder, format_, progress)
 
 
 def _format(name: str, dataset: FinishedDataset, folder: ExportFolder, max_shard_bytes: int) -> Format:
@@ -80,15 +81,13 @@ def _format(name: str, dataset: FinishedDataset, folder: ExportFolder, max_shard
 def _write(
     dataset: FinishedDataset, folder: ExportFolder, format_: Format, progress: Callable[[int, int], None]
 ) -> Mapping[str, Any]:
-    rows, done, pieces = sum(dataset.splits.values()), 0, []
-    for split in dataset.splits:
+    rows, earlier = sum(dataset.splits.values()), 0
+    pieces: list[Piece] = []
+    for split, count in dataset.splits.items():
         finished = folder.pieces(split)
-        pieces += finished
-        done += sum(piece.rows for piece in finished)
-        for piece in _rest(dataset, folder, format_, split, finished, lambda count: progress(done + count, rows)):
-            pieces.append(piece)
-            done += piece.rows
-    progress(rows, rows)
+        told = partial(_tell, progress, earlier, rows)
+        pieces += [*finished, *_rest(dataset, folder, format_, split, finished, told)]
+        earlier += count
     files = {
         name: {"bytes": piece.bytes, "sha256": piece.sha256} if piece else _described(folder.folder / name)
         for name, piece in format_.finish(pieces).items()
@@ -111,18 +110,23 @@ def _rest(
     table = next(tables, None)
     beside = folder.work / "piece.tmp"
     while table is not None or number == 0:
-        writer = format_.writer(beside, split)
-        while table is not None and not (writer.rows and _is_full(writer, format_)):
-            writer.write(table, start + writer.rows)
-            progress(writer.rows)
-            table = next(tables, None)
-        notes = writer.close()
+        with open(beside, "wb") as stream:
+            writer = format_.writer(stream, split)
+            while table is not None and not (writer.rows and _is_full(writer, format_)):
+                writer.write(table, start + writer.rows)
+                progress(start + writer.rows)
+                table = next(tables, None)
+            notes = writer.finish()
         described = _described(beside)
         piece = Piece(split, number, writer.rows, writer.images, writer.changed, **described, notes=notes)
         commit(beside, folder.work / (piece.name + format_.suffix))
         folder.add(piece)
         yield piece
         start, number = start + piece.rows, number + 1
+
+
+def _tell(progress: Callable[[int, int], None], earlier: int, rows: int, done: int) -> None:
+    progress(earlier + done, rows)
 
 
 def _is_full(writer: PieceWriter, format_: Format) -> bool:

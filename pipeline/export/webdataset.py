@@ -11,7 +11,7 @@ import json
 import struct
 import tarfile
 from collections.abc import Sequence
-from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import yaml
@@ -39,9 +39,9 @@ class Webdataset(Format):
     max_rows = 9_900
     """Loaders shuffle shards and hold few of them at once: fewer than 10,000 samples each."""
 
-    def writer(self, file: Path, split: str) -> PieceWriter:
+    def writer(self, stream: BinaryIO, split: str) -> PieceWriter:
         """Begin a shard."""
-        return _TarWriter(file, split)
+        return _TarWriter(stream, split)
 
     def finish(self, pieces: Sequence[Piece]) -> Finished:
         """Put the shards in place, then write their indices and Energon's metadata."""
@@ -71,10 +71,10 @@ class Webdataset(Format):
 class _TarWriter(PieceWriter):
     """Writes a tar of which no byte depends on when and by whom it was written."""
 
-    def __init__(self, file: Path, split: str) -> None:
+    def __init__(self, stream: BinaryIO, split: str) -> None:
         super().__init__()
         self.split = split
-        self.tar = tarfile.open(file, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 - open until `close`
+        self.tar = tarfile.TarFile(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT)
         self.offsets: list[int] = []
 
     def write(self, table: pa.Table, first: int) -> None:
@@ -93,7 +93,7 @@ class _TarWriter(PieceWriter):
         """Return the tar's length."""
         return int(self.tar.offset)
 
-    def close(self) -> list[int]:
+    def finish(self) -> list[int]:
         """Finish the tar; return where each sample begins, and where the last ends."""
         self.offsets.append(self.tar.offset)
         self.tar.close()
