@@ -25,6 +25,9 @@ from tests.pipeline.runs import ROOT, showtell, tree
 
 ALL = pytest.mark.parametrize("name", list(FORMATS))
 
+EACH_WRITER = pytest.mark.parametrize("name", ["llava", "webdataset", "parquet"])
+"""One format of each way to write: lines and images, tar, Parquet."""
+
 
 @ALL
 def test_same_dataset_same_bytes(name: str, dataset: Path, tmp_path: Path) -> None:
@@ -65,25 +68,25 @@ def records(folder: Path) -> int:
     return len(list((folder / ".export").glob("*-*.json")))
 
 
-@ALL
+@EACH_WRITER
 def test_killed_export_goes_on(name: str, tmp_path: Path) -> None:
     """kill -9 at several moments: the same command goes on, and ends with the bytes of an undisturbed export."""
     dataset = large(tmp_path / "dataset", 1200, 20_000)
     command = ["export", str(dataset), "--format", name, "--max-shard-bytes", "1000000", "--to"]
     assert showtell(*command, str(tmp_path / "undisturbed")).returncode == DONE
     out, kills = tmp_path / "killed", 0
-    for pieces in (1, 6, 14):
+    for pieces in (1, 12):
         process = subprocess.Popen([sys.executable, "-m", "pipeline", *command, str(out)], cwd=ROOT)
         while process.poll() is None and records(out) < pieces:
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
         kills += process.wait() == -signal.SIGKILL
         assert not (out / "export.json").exists()
-    assert kills == 3
+    assert kills == 2
     before = records(out)
     ended = showtell(*command, str(out))
     assert (ended.returncode, ended.stderr) == (DONE, "")
-    assert before >= 14
+    assert before >= 12
     assert tree(out) == tree(tmp_path / "undisturbed")
 
 
@@ -127,17 +130,23 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
-@ALL
-def test_memory_is_bounded(name: str, dataset: Path, tmp_path: Path) -> None:
-    """A dataset of 480 MB is exported in less than half of that beyond what a small one takes."""
+@pytest.fixture(scope="module")
+def large_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset larger than the memory its export may take."""
+    return large(tmp_path_factory.mktemp("large") / "dataset", 1500, 200_000)
+
+
+@EACH_WRITER
+def test_memory_is_bounded(name: str, dataset: Path, large_dataset: Path, tmp_path: Path) -> None:
+    """A dataset of 300 MB is exported in less than half of that beyond what a small one takes."""
     peaks = []
-    for source in (dataset, large(tmp_path / "dataset", 2400, 200_000)):
+    for source in (dataset, large_dataset):
         done = subprocess.run(
             [sys.executable, "-c", PEAK, str(source), name, str(tmp_path / f"out-{len(peaks)}")],
             cwd=ROOT, capture_output=True, text=True, check=True,
         )
         peaks.append(int(done.stdout) * 1024)
-    assert peaks[1] - peaks[0] < 240_000_000, peaks
+    assert peaks[1] - peaks[0] < 150_000_000, peaks
 
 
 # --- whose folder ----------------------------------------------------------------------------------------------------
