@@ -45,6 +45,7 @@ RunnerName = Annotated[str, typer.Option("--runner", help="ray, or inline: every
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Only = Annotated[str, typer.Option("--only", metavar="REASON,...", help="Reject reasons to try again.")]
 DatasetDir = Annotated[str, typer.Argument(help="A finished dataset's folder.", metavar="DATASET_DIR")]
+To = Annotated[str, typer.Option("--to", metavar="DIR", help="The folder to write; a new or an empty one.")]
 FormatName = Annotated[str, typer.Option(
     "--format", metavar="FORMAT", help="llava, llama_factory, webdataset, parquet or trl.",
 )]
@@ -117,8 +118,10 @@ def retry(run_dir: RunDir, only: Only, runner: RunnerName = "ray") -> None:
 
 @app.command()
 def export(
-    dataset_dir: DatasetDir, format_: FormatName, to: Annotated[str, typer.Option("--to", metavar="DIR")],
-    max_shard_bytes: Annotated[int, typer.Option("--max-shard-bytes", min=1, help="Size of a shard.")] = 500_000_000,
+    dataset_dir: DatasetDir, format_: FormatName, to: To,
+    max_shard_bytes: Annotated[int, typer.Option(
+        "--max-shard-bytes", min=1, help="A shard is closed once it is this long (webdataset, parquet).",
+    )] = 500_000_000,
 ) -> None:
     """Write a dataset in the files a trainer reads; an export that was stopped goes on where it was."""
     from pipeline.export.run import export
@@ -136,9 +139,12 @@ def export(
 def push(
     dataset_dir: DatasetDir, repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="As owner/name.")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    to: Annotated[str | None, typer.Option(
+        "--to", metavar="DIR", help="Where the Parquet form is made; by default beside DATASET_DIR.",
+    )] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be uploaded.")] = False,
 ) -> None:
-    """Upload a dataset to a hub repository, as Parquet; exports it beside DATASET_DIR first."""
+    """Upload a dataset to a hub repository, in its Parquet form, in one commit."""
     from pipeline.export.push import check_login, check_repository, hub_folder, listed, upload
     from pipeline.progress import row_progress
 
@@ -146,7 +152,7 @@ def push(
     if not dry_run:
         check_login()
     with row_progress("parquet") as progress:
-        folder = hub_folder(dataset_dir, progress)
+        folder = hub_folder(dataset_dir, to, progress)
     for name, size in listed(folder):
         typer.echo(f"{size:>14,}  {name}")
     typer.echo("nothing was uploaded" if dry_run else f"uploaded: {upload(folder, repo_id, private)}")

@@ -41,18 +41,23 @@ def check_login() -> None:
         HfApi().whoami()
 
 
-def hub_folder(dataset_dir: str, progress: Callable[[int, int], None]) -> Path:
-    """Return the folder to upload: the dataset's own, if it is a Parquet export, or one exported beside it.
+def hub_folder(dataset_dir: str, to: str | None, progress: Callable[[int, int], None]) -> Path:
+    """Return the folder to upload: the dataset's own, if it is a Parquet export, or where it was exported to.
 
-    The export, ``<dataset_dir>-parquet``, stays: the next push of the same dataset goes on from there.
+    The export stays: a push of the same dataset that was stopped goes on from there.
+
+    Args:
+        dataset_dir: a finished dataset, or a Parquet export.
+        to: where to export it to; by default beside it, ``<dataset_dir>-parquet``.
+        progress: called with the rows done and all rows.
     """
     folder = Path(dataset_dir).resolve()
     manifest = Storage(str(folder)).read_json(MANIFEST)
     if manifest is not None and manifest.get("format") == "parquet":
         return folder
-    beside = folder.with_name(f"{folder.name}-parquet")
-    export(dataset_dir, "parquet", str(beside), progress=progress)
-    return beside
+    exported = Path(to or f"{folder}-parquet").resolve()
+    export(dataset_dir, "parquet", to or str(exported), progress=progress)
+    return exported
 
 
 def listed(folder: Path) -> list[tuple[str, int]]:
@@ -90,12 +95,12 @@ def upload(folder: Path, repo_id: str, private: bool) -> str:
 @contextmanager
 def _hub() -> Iterator[None]:
     """Turn the client's errors into one line."""
-    import httpx
-    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
+    # HTTPError: of the client's HTTP library, which has changed before; it stands for a hub that does not answer.
+    from huggingface_hub.errors import HTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled  # type: ignore[attr-defined]
 
     try:
         yield
     except LocalTokenNotFoundError as error:
         raise FatalError("the hub needs a token: `hf auth login`, or set HF_TOKEN") from error
-    except (HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError, RuntimeError) as error:
+    except (HTTPError, OfflineModeIsEnabled, RuntimeError) as error:
         raise FatalError(f"hub: {' '.join(str(error).split())}") from error

@@ -52,7 +52,7 @@ def test_same_dataset_same_bytes(name: str, dataset: Path, tmp_path: Path) -> No
 
 
 def large(folder: Path, rows: int, image_bytes: int) -> Path:
-    """Write a dataset in the layout of ``shards``, a few rows in memory at a time; each image is noise after a header."""
+    """Write a dataset as ``shards`` does, a few rows in memory at a time; each image is followed by noise."""
     (small,) = row(0)["images"]
     writer = SplitWriter(folder / "train", "train", features(), 50_000_000)
     for number in range(rows):

@@ -62,7 +62,7 @@ def test_text_only_rows_have_no_image(dataset: Path, tmp_path: Path) -> None:
 
 
 def test_a_picture_is_one_file(dataset: Path, tmp_path: Path) -> None:
-    """Rows about the same picture name the same file, byte for byte the dataset's, and no id can lead out of the folder."""
+    """Rows about the same picture name the same file, byte for byte the dataset's; no id is part of a path."""
     export(str(dataset), "llava", str(tmp_path / "out"))
     entries = json.loads((tmp_path / "out" / "train.json").read_text())
     assert entries[1]["image"] == entries[2]["image"] != entries[0]["image"]

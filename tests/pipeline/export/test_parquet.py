@@ -36,7 +36,8 @@ def test_datasets_streams_every_row(dataset: Path, tmp_path: Path) -> None:
     for split in streamed:
         assert streamed[split].features == saved_rows[split].features == Features(features())
         for one, other in zip(streamed[split], saved_rows[split], strict=True):
-            assert [image.tobytes() for image in one.pop("images")] == [image.tobytes() for image in other.pop("images")]
+            images = zip(one.pop("images"), other.pop("images"), strict=True)
+            assert all(image.tobytes() == original.tobytes() for image, original in images)
             assert one == other
 
 
@@ -58,7 +59,7 @@ def test_names_are_the_hubs(dataset: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_with_its_card(tmp_path: Path) -> None:
-    """A run's card goes along with its pictures and rejects; it tells how this folder is loaded, and nothing else changes."""
+    """A run's card goes along with its pictures and rejects; only how it is loaded is told anew."""
     stages = [{"use": f"{PROBES}{name}"} for name in ("Picky", "Pictures", "Length", "Talk")]
     write_source(tmp_path, ["a" * (number % 7 + 1) for number in range(40)] + ["reject"])
     run_inline(write_config(tmp_path, [*stages, {"use": "shards", "splits": {"validation": 0.2}}], part_rows=25))

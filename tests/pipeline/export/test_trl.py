@@ -46,7 +46,7 @@ def losses(trainer: SFTTrainer) -> list[float]:
 
 
 def test_the_dataset_as_it_is(tmp_path: Path) -> None:
-    """A finished run's dataset, opened by load_from_disk, trains a model for a few steps: pictures reach it, it learns."""
+    """A finished run's dataset, opened by load_from_disk, trains a model: pictures reach it, it learns."""
     stages = [{"use": f"{PROBES}{name}"} for name in ("Pictures", "Length", "Talk")]
     write_source(tmp_path, ["a" * (number % 7 + 1) for number in range(30)])
     run_inline(write_config(tmp_path, [*stages, {"use": "shards"}], part_rows=25))

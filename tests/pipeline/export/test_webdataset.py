@@ -46,7 +46,10 @@ def test_webdataset_reads_every_row(dataset: Path, tmp_path: Path) -> None:
 def test_names_tell_the_type(dataset: Path, tmp_path: Path) -> None:
     """One picture is `.jpg`, `.png`; several are numbered; a key is used once in the whole dataset."""
     folder, splits = exported(dataset, tmp_path / "out")
-    names = [name for shards in splits.values() for shard in shards for name in tarfile.open(folder / shard).getnames()]
+    names = []
+    for shard in (shard for shards in splits.values() for shard in shards):
+        with tarfile.open(folder / shard) as tar:
+            names += tar.getnames()
     assert len(names) == len(set(names))
     assert [name for name in names if name.startswith("train-000000007.")] == [
         "train-000000007.json", "train-000000007.0.jpg", "train-000000007.1.webp",
@@ -74,12 +77,13 @@ def test_energon_metadata(dataset: Path, tmp_path: Path) -> None:
 
 
 def test_energon_reads_every_row(dataset: Path, tmp_path: Path) -> None:
-    """Energon's own loader gives each row of a split, where it is installed (it cannot be beside this lock's tzdata)."""
+    """Energon's own loader gives each row of a split, where it is installed."""
     energon = pytest.importorskip("megatron.energon", reason="megatron-energon is not installed")
     folder, _ = exported(dataset, tmp_path / "out")
     crude = energon.get_train_dataset(
-        str(folder), split_part="train", batch_size=1, task_encoder=Taken(energon).encoder, max_samples_per_sequence=None,
-        worker_config=energon.WorkerConfig(rank=0, world_size=1, num_workers=0), shuffle_buffer_size=None, repeat=False,
+        str(folder), split_part="train", batch_size=1, task_encoder=Taken(energon).encoder, repeat=False,
+        worker_config=energon.WorkerConfig(rank=0, world_size=1, num_workers=0), shuffle_buffer_size=None,
+        max_samples_per_sequence=None,
     )
     ids = [sample for batch in energon.get_loader(crude) for sample in batch]
     assert sorted(ids) == sorted(expected["id"] for expected in mixed()["train"])
