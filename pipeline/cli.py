@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -127,7 +129,7 @@ def export(
     from pipeline.export.run import export
     from pipeline.progress import row_progress
 
-    with row_progress(format_) as progress:
+    with _stoppable(), row_progress(format_) as progress:
         manifest = export(dataset_dir, format_, to, max_shard_bytes, progress)
     rows = ", ".join(f"{split} {count} rows" for split, count in manifest["rows"].items())
     typer.echo(f"{format_}: {rows}, {manifest['images']} images: {to}")
@@ -145,17 +147,20 @@ def push(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be uploaded.")] = False,
 ) -> None:
     """Upload a dataset to a hub repository, in its Parquet form, in one commit."""
+    if sys.stderr.isatty():  # an upload takes long, and only the client knows how far it is
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "0"
     from pipeline.export.push import check_login, check_repository, hub_folder, listed, upload
     from pipeline.progress import row_progress
 
     check_repository(repo_id)
-    if not dry_run:
-        check_login()
-    with row_progress("parquet") as progress:
-        folder = hub_folder(dataset_dir, to, progress)
-    for name, size in listed(folder):
-        typer.echo(f"{size:>14,}  {name}")
-    typer.echo("nothing was uploaded" if dry_run else f"uploaded: {upload(folder, repo_id, private)}")
+    with _stoppable():
+        if not dry_run:
+            check_login()
+        with row_progress("parquet") as progress:
+            folder = hub_folder(dataset_dir, to, progress)
+        for name, size in listed(folder):
+            typer.echo(f"{size:>14,}  {name}")
+        typer.echo("nothing was uploaded" if dry_run else f"uploaded: {upload(folder, repo_id, private)}")
 
 
 def _execute(loaded: LoadedConfig, plan: Plan, runner_name: str) -> None:
@@ -169,15 +174,23 @@ def _execute(loaded: LoadedConfig, plan: Plan, runner_name: str) -> None:
     runner = _runner(runner_name, plan)
     watcher = watcher_for(Console())
     try:
-        result = execute(loaded, plan, runner, watcher)
-    except KeyboardInterrupt:  # here, since typer would end without a word and with another code
-        raise FatalError("stopped; the same command goes on from here") from None
+        with _stoppable():
+            result = execute(loaded, plan, runner, watcher)
     finally:
         watcher.close()
         runner.close()
     show_funnel(read_funnel(result.view.run))
     show_end(result)
     raise typer.Exit(INCOMPLETE if result.given_up or result.paused else DONE)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Say how to go on after Ctrl-C; typer would end without a word and with another code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise FatalError("stopped; the same command goes on from here") from None
 
 
 def _check_runner(name: str) -> None:

@@ -40,7 +40,7 @@ class LinesFormat(Format):
     def __init__(self, dataset: FinishedDataset, folder: Path, work: Path, max_shard_bytes: int) -> None:
         super().__init__(dataset, folder, work, min(max_shard_bytes, PIECE_BYTES))
 
-    def writer(self, stream: BinaryIO, split: str) -> PieceWriter:
+    def writer(self, stream: BinaryIO, split: str, number: int) -> PieceWriter:
         """Begin a piece of lines."""
         return _LinesWriter(stream, split, self, ImageFolder(self.split_file(split).parent / "images", self.work))
 

@@ -30,7 +30,7 @@ class Parquet(Format):
 
     suffix = ".parquet"
 
-    def writer(self, stream: BinaryIO, split: str) -> PieceWriter:
+    def writer(self, stream: BinaryIO, split: str, number: int) -> PieceWriter:
         """Begin a shard."""
         return _ParquetWriter(stream, self.dataset.schema)
 

@@ -30,7 +30,6 @@ class Piece:
         images: images in its rows.
         changed: texts in which a literal placeholder was taken apart.
         bytes, sha256: of its file.
-        notes: what its format wants to know of it at the end.
     """
 
     split: str
@@ -40,7 +39,6 @@ class Piece:
     changed: int
     bytes: int
     sha256: str
-    notes: Any
 
     def record(self) -> Mapping[str, Any]:
         """Return the piece as JSON."""
@@ -76,8 +74,8 @@ class PieceWriter(ABC):
         """Return the bytes written so far, of images beside the piece too."""
 
     @abstractmethod
-    def finish(self) -> Any:
-        """Write what is left, and bring what is beside the stream to the disk; return the piece's ``notes``."""
+    def finish(self) -> None:
+        """Write what is left, and bring what is beside the stream to the disk."""
 
 
 class Format(ABC):
@@ -98,8 +96,8 @@ class Format(ABC):
         self.dataset, self.folder, self.work, self.max_bytes = dataset, folder, work, max_shard_bytes
 
     @abstractmethod
-    def writer(self, stream: BinaryIO, split: str) -> PieceWriter:
-        """Begin a piece."""
+    def writer(self, stream: BinaryIO, split: str, number: int) -> PieceWriter:
+        """Begin a piece; what it writes beside its stream must come out the same when it is begun anew."""
 
     @abstractmethod
     def finish(self, pieces: Sequence[Piece]) -> Finished:

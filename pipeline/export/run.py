@@ -111,14 +111,13 @@ def _rest(
     beside = folder.work / "piece.tmp"
     while table is not None or number == 0:
         with open(beside, "wb") as stream:
-            writer = format_.writer(stream, split)
+            writer = format_.writer(stream, split, number)
             while table is not None and not (writer.rows and _is_full(writer, format_)):
                 writer.write(table, start + writer.rows)
                 progress(start + writer.rows)
                 table = next(tables, None)
-            notes = writer.finish()
-        described = _described(beside)
-        piece = Piece(split, number, writer.rows, writer.images, writer.changed, **described, notes=notes)
+            writer.finish()
+        piece = Piece(split, number, writer.rows, writer.images, writer.changed, **_described(beside))
         commit(beside, folder.work / (piece.name + format_.suffix))
         folder.add(piece)
         yield piece

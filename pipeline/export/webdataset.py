@@ -11,6 +11,7 @@ import json
 import struct
 import tarfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -39,17 +40,16 @@ class Webdataset(Format):
     max_rows = 9_900
     """Loaders shuffle shards and hold few of them at once: fewer than 10,000 samples each."""
 
-    def writer(self, stream: BinaryIO, split: str) -> PieceWriter:
+    def writer(self, stream: BinaryIO, split: str, number: int) -> PieceWriter:
         """Begin a shard."""
-        return _TarWriter(stream, split)
+        return _TarWriter(stream, split, self.work / f"{Piece.named(split, number)}.tar.idx")
 
     def finish(self, pieces: Sequence[Piece]) -> Finished:
-        """Put the shards in place, then write their indices and Energon's metadata."""
+        """Put the shards and their indices in place, then write Energon's metadata."""
         full = [piece for piece in pieces if piece.rows]
         for piece in full:
-            place(self.work / f"{piece.name}.tar", self.folder / f"{piece.name}.tar")
-            with committed(self.folder / f"{piece.name}.tar.idx") as stream:
-                stream.write(struct.pack(f"<{len(piece.notes)}Q", *piece.notes))
+            for name in (f"{piece.name}.tar", f"{piece.name}.tar.idx"):
+                place(self.work / name, self.folder / name)
         splits: dict[str, list[str]] = {}
         for piece in full:
             splits.setdefault(ENERGON_SPLITS.get(piece.split, piece.split), []).append(f"{piece.name}.tar")
@@ -71,9 +71,9 @@ class Webdataset(Format):
 class _TarWriter(PieceWriter):
     """Writes a tar of which no byte depends on when and by whom it was written."""
 
-    def __init__(self, stream: BinaryIO, split: str) -> None:
+    def __init__(self, stream: BinaryIO, split: str, index: Path) -> None:
         super().__init__()
-        self.split = split
+        self.split, self.index = split, index
         self.tar = tarfile.TarFile(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT)
         self.offsets: list[int] = []
 
@@ -93,11 +93,12 @@ class _TarWriter(PieceWriter):
         """Return the tar's length."""
         return int(self.tar.offset)
 
-    def finish(self) -> list[int]:
-        """Finish the tar; return where each sample begins, and where the last ends."""
-        self.offsets.append(self.tar.offset)
+    def finish(self) -> None:
+        """Finish the tar, and write its index: where each sample begins, and where the last ends."""
+        offsets = [*self.offsets, self.tar.offset]
         self.tar.close()
-        return self.offsets
+        with committed(self.index) as stream:
+            stream.write(struct.pack(f"<{len(offsets)}Q", *offsets))
 
     def _add(self, name: str, content: bytes) -> None:
         entry = tarfile.TarInfo(name)
