@@ -80,6 +80,10 @@ class _ParquetWriter(PieceWriter):
         """Write the last row group and the footer."""
         if self.waiting:
             self._write_group()
+        self.close()
+
+    def close(self) -> None:
+        """Close pyarrow's writer, which would otherwise try to when the stream is gone."""
         self.writer.close()
 
     def _write_group(self) -> None:

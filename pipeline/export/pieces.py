@@ -77,6 +77,9 @@ class PieceWriter(ABC):
     def finish(self) -> None:
         """Write what is left, and bring what is beside the stream to the disk."""
 
+    def close(self) -> None:  # noqa: B027 - most have nothing to give back
+        """Give back what the writer holds, finished or not, while the stream is still open."""
+
 
 class Format(ABC):
     """What a trainer reads.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -110,8 +111,7 @@ def _rest(
     table = next(tables, None)
     beside = folder.work / "piece.tmp"
     while table is not None or number == 0:
-        with open(beside, "wb") as stream:
-            writer = format_.writer(stream, split, number)
+        with open(beside, "wb") as stream, closing(format_.writer(stream, split, number)) as writer:
             while table is not None and not (writer.rows and _is_full(writer, format_)):
                 writer.write(table, start + writer.rows)
                 progress(start + writer.rows)

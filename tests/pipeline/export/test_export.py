@@ -48,6 +48,16 @@ def test_same_dataset_same_bytes(name: str, dataset: Path, tmp_path: Path) -> No
     assert manifest["images"] == sum(len(entry["images"]) for split in rows.values() for entry in split)
 
 
+@pytest.mark.parametrize("name", ["webdataset", "parquet"])
+def test_shard_size(name: str, tmp_path: Path) -> None:
+    """A shard is at most sixteen rows longer than was said, and only the last is shorter."""
+    export(str(large(tmp_path / "dataset", 300, 20_000)), name, str(tmp_path / "out"), max_shard_bytes=1_000_000)
+    shards = [file for file in tree(tmp_path / "out").items() if file[0].endswith((".tar", ".parquet"))]
+    sizes = [len(content) for _, content in shards]
+    assert len(sizes) >= 5
+    assert all(1_000_000 <= size < 1_000_000 + 17 * 23_000 for size in sizes[:-1])
+
+
 # --- killed ----------------------------------------------------------------------------------------------------------
 
 
@@ -118,6 +128,20 @@ def test_killed_while_finishing(name: str, dataset: Path, tmp_path: Path, monkey
             moments += 1
     assert moments > 2
     assert tree(out) == tree(tmp_path / "undisturbed")
+
+
+def test_stopped_export_says_how_to_go_on(tmp_path: Path) -> None:
+    """Ctrl-C ends in one line, and what is there is kept."""
+    dataset, out = large(tmp_path / "dataset", 1200, 20_000), tmp_path / "out"
+    command = ["export", str(dataset), "--format", "parquet", "--max-shard-bytes", "1000000", "--to", str(out)]
+    started = [sys.executable, "-m", "pipeline", *command]
+    process = subprocess.Popen(started, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and records(out) < 2:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert (process.returncode, said) == (FAILED, "error: stopped; the same command goes on from here\n")
+    assert records(out) >= 2
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------
