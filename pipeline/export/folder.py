@@ -49,8 +49,8 @@ class ExportFolder:
         """
         if self.folder.exists() and not self.folder.is_dir():
             raise self._mistake("is a file")
-        manifest: Mapping[str, Any] | None = self.storage.read_json(MANIFEST)
-        holds = manifest if manifest is not None else self.storage.read_json(CLAIM)
+        manifest = _export(self.storage.read_json(MANIFEST))
+        holds = manifest or _export(self.storage.read_json(CLAIM))
         if holds is None:
             others = [name for name in self.storage.names() if name != WORK]
             if others:
@@ -93,6 +93,11 @@ class ExportFolder:
 
     def _mistake(self, problem: str) -> ConfigError:
         return ConfigError("command line", [Mistake("--to", str(self.folder), problem)])
+
+
+def _export(value: Any) -> Mapping[str, Any] | None:
+    """Return a manifest or claim as it is, and None for any other file of that name."""
+    return value if isinstance(value, dict) and {"format", "dataset", "version"} <= value.keys() else None
 
 
 def _difference(holds: Mapping[str, Any], claim: Mapping[str, Any]) -> str:

@@ -200,6 +200,9 @@ def test_foreign_folders_are_refused(dataset: Path, tmp_path: Path) -> None:
     (out / "thesis.txt").write_text("mine")
     assert f"--to = {out}: is not empty and holds no export (thesis.txt)" in refused(dataset, "llava", out)
     assert tree(out) == {"thesis.txt": b"mine"}
+    for theirs in ("[]", "{}", '{"format": "llava"}'):
+        (out / "export.json").write_text(theirs)
+        assert "holds no export" in refused(dataset, "llava", out)
     assert "is a file" in refused(dataset, "llava", out / "thesis.txt")
 
 
