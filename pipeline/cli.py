@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,6 +46,11 @@ Until = Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Sto
 RunnerName = Annotated[str, typer.Option("--runner", help="ray, or inline: everything in this process.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Only = Annotated[str, typer.Option("--only", metavar="REASON,...", help="Reject reasons to try again.")]
+DatasetDir = Annotated[str, typer.Argument(help="A finished dataset's folder.", metavar="DATASET_DIR")]
+To = Annotated[str, typer.Option("--to", metavar="DIR", help="The folder to write; a new or an empty one.")]
+FormatName = Annotated[str, typer.Option(
+    "--format", metavar="FORMAT", help="llava, llama_factory, webdataset, parquet or trl.",
+)]
 
 
 @app.command()
@@ -111,6 +118,51 @@ def retry(run_dir: RunDir, only: Only, runner: RunnerName = "ray") -> None:
     _execute(loaded, plan, runner)
 
 
+@app.command()
+def export(
+    dataset_dir: DatasetDir, format_: FormatName, to: To,
+    max_shard_bytes: Annotated[int, typer.Option(
+        "--max-shard-bytes", min=1, help="A shard is closed once it is this long (webdataset, parquet).",
+    )] = 500_000_000,
+) -> None:
+    """Write a dataset in the files a trainer reads; an export that was stopped goes on where it was."""
+    from pipeline.export.run import export
+    from pipeline.progress import row_progress
+
+    with _stoppable(), row_progress(format_) as progress:
+        manifest = export(dataset_dir, format_, to, max_shard_bytes, progress)
+    rows = ", ".join(f"{split} {count} rows" for split, count in manifest["rows"].items())
+    typer.echo(f"{format_}: {rows}, {manifest['images']} images: {to}")
+    if manifest["changed_texts"]:
+        typer.echo(f"{manifest['changed_texts']} texts held a literal placeholder such as <image>; it was taken apart")
+
+
+@app.command()
+def push(
+    dataset_dir: DatasetDir, repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="As owner/name.")],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    to: Annotated[str | None, typer.Option(
+        "--to", metavar="DIR", help="Where the Parquet form is made; by default beside DATASET_DIR.",
+    )] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be uploaded.")] = False,
+) -> None:
+    """Upload a dataset to a hub repository, in its Parquet form, in one commit."""
+    if sys.stderr.isatty():  # an upload takes long, and only the client knows how far it is
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "0"
+    from pipeline.export.push import check_login, check_repository, hub_folder, listed, upload
+    from pipeline.progress import row_progress
+
+    check_repository(repo_id)
+    with _stoppable():
+        if not dry_run:
+            check_login()
+        with row_progress("parquet") as progress:
+            folder = hub_folder(dataset_dir, to, progress)
+        for name, size in listed(folder):
+            typer.echo(f"{size:>14,}  {name}")
+        typer.echo("nothing was uploaded" if dry_run else f"uploaded: {upload(folder, repo_id, private)}")
+
+
 def _execute(loaded: LoadedConfig, plan: Plan, runner_name: str) -> None:
     from rich.console import Console
 
@@ -122,15 +174,23 @@ def _execute(loaded: LoadedConfig, plan: Plan, runner_name: str) -> None:
     runner = _runner(runner_name, plan)
     watcher = watcher_for(Console())
     try:
-        result = execute(loaded, plan, runner, watcher)
-    except KeyboardInterrupt:  # here, since typer would end without a word and with another code
-        raise FatalError("stopped; the same command goes on from here") from None
+        with _stoppable():
+            result = execute(loaded, plan, runner, watcher)
     finally:
         watcher.close()
         runner.close()
     show_funnel(read_funnel(result.view.run))
     show_end(result)
     raise typer.Exit(INCOMPLETE if result.given_up or result.paused else DONE)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Say how to go on after Ctrl-C; typer would end without a word and with another code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise FatalError("stopped; the same command goes on from here") from None
 
 
 def _check_runner(name: str) -> None:

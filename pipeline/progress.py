@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from pipeline.worker import Outcome
 
-__all__ = ["Bars", "Lines", "watcher_for"]
+__all__ = ["Bars", "Lines", "row_progress", "watcher_for"]
 
 LINE_EVERY_S = 5.0
 
@@ -103,3 +104,33 @@ class Bars:
 def watcher_for(console: Console) -> Bars | Lines:
     """Return bars for a terminal, lines for anything else."""
     return Bars(console) if console.is_terminal else Lines(console)
+
+
+@contextmanager
+def row_progress(name: str, console: Console | None = None) -> Iterator[Callable[[int, int], None]]:
+    """Show how far one thing over rows is: a bar on a terminal, a line every few seconds elsewhere.
+
+    Yields:
+        What is to be called with the rows done and all rows.
+    """
+    console = console or Console()
+    if not console.is_terminal:
+        yield _row_lines(name, console)
+        return
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console,
+    ) as bars:
+        task = bars.add_task(name, total=None)
+        yield lambda done, rows: bars.update(task, completed=done, total=rows)
+
+
+def _row_lines(name: str, console: Console) -> Callable[[int, int], None]:
+    last = time.monotonic()
+
+    def tell(done: int, rows: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > LINE_EVERY_S:
+            last = time.monotonic()
+            console.print(f"{name}: {done}/{rows} rows", markup=False, highlight=False)
+
+    return tell

@@ -3,9 +3,10 @@ from __future__ import annotations
 import io
 import re
 
+import pytest
 from rich.console import Console
 
-from pipeline.progress import Bars, Lines, watcher_for
+from pipeline.progress import Bars, Lines, row_progress, watcher_for
 from pipeline.worker import Outcome
 from schemas.report import PartReport
 
@@ -42,3 +43,24 @@ def test_bars_on_a_terminal() -> None:
     final = screen.split("\x1b[2K")[-2:]
     assert re.search(r"download .*2/2 kept 5 of 8", "".join(final))
     assert re.search(r"shards .*1/1 written", "".join(final))
+
+
+def rows_shown(terminal: bool) -> str:
+    """Show three of four rows done, then all; return what is left on the screen."""
+    screen = io.StringIO()
+    with row_progress("llava", Console(file=screen, force_terminal=terminal, width=100, color_system=None)) as progress:
+        progress(3, 4)
+        progress(4, 4)
+    return screen.getvalue()
+
+
+def test_rows_on_a_terminal_are_a_bar() -> None:
+    """It ends full."""
+    assert re.search(r"llava .*4/4", rows_shown(terminal=True))
+
+
+def test_rows_in_a_log_are_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One plain line every few seconds, none where all is quick."""
+    assert rows_shown(terminal=False) == ""
+    monkeypatch.setattr("pipeline.progress.LINE_EVERY_S", -1.0)
+    assert rows_shown(terminal=False).splitlines() == ["llava: 3/4 rows", "llava: 4/4 rows"]
