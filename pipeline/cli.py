@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -129,7 +130,7 @@ def export(
     from pipeline.export.run import export
     from pipeline.progress import row_progress
 
-    with _stoppable(), row_progress(format_) as progress:
+    with _stoppable(), row_progress(format_) as shown, _stopped_between_rows(shown) as progress:
         manifest = export(dataset_dir, format_, to, max_shard_bytes, progress)
     rows = ", ".join(f"{split} {count} rows" for split, count in manifest["rows"].items())
     typer.echo(f"{format_}: {rows}, {manifest['images']} images: {to}")
@@ -156,7 +157,7 @@ def push(
     with _stoppable():
         if not dry_run:
             check_login()
-        with row_progress("parquet") as progress:
+        with row_progress("parquet") as shown, _stopped_between_rows(shown) as progress:
             folder = hub_folder(dataset_dir, to, progress)
         for name, size in listed(folder):
             typer.echo(f"{size:>14,}  {name}")
@@ -191,6 +192,23 @@ def _stoppable() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise FatalError("stopped; the same command goes on from here") from None
+
+
+@contextmanager
+def _stopped_between_rows(shown: Callable[[int, int], None]) -> Iterator[Callable[[int, int], None]]:
+    """Have Ctrl-C act when rows are done: in the middle of Arrow's code it would abort the process."""
+    pressed: list[int] = []
+
+    def tell(done: int, rows: int) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        shown(done, rows)
+
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield tell
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _check_runner(name: str) -> None:

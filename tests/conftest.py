@@ -18,14 +18,16 @@ for name, value in OFFLINE.items():
 
 WHOLE_RUNS = ("tests/integration/", "tests/pipeline/test_ray_runner.py", "tests/stages/connector/test_workers.py")
 """Files whose tests take every core."""
+KILLS = "tests/integration/test_kill.py"
+"""As long as all others of them: it begins beside them, or it would end long after everything else."""
 
 
 class OneWholeRunAtATime(LoadScopeScheduling):
-    """Of several test processes (``make test``) one makes all whole runs; a file's tests stay together."""
+    """Of several test processes (``make test``) one makes the whole runs; a file's tests stay together."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "whole runs" if file.startswith(WHOLE_RUNS) else file
+        return "whole runs" if file.startswith(WHOLE_RUNS) and file != KILLS else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

@@ -124,7 +124,7 @@ def test_killed_run_ends_with_the_same_bytes(
                 assert driver.wait(timeout=120) == 0, "Ray restarts workers: the run itself ends well"
             kill([driver.pid])
             driver.wait()
-    ended = showtell("run", str(config))
+    ended = showtell("run", str(config), "--runner", "inline" if victims is the_driver else "ray")
     assert ended.returncode == 0, ended.stderr
     assert dataset(tmp_path) == undisturbed
     times = Counter(log.read_text().splitlines())
