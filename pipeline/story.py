@@ -23,7 +23,8 @@ Chapter = dict[str, Any]
 ``stage``, ``state`` (kept, rejected, not reached), and where they apply: ``reason``, its ``meaning`` and ``detail``;
 ``settings`` of the stage as the config has them; ``rule``, what a filter compared (``settings`` has the threshold);
 ``fetches`` (``media``, ``url``, ``status``, ``kept_bytes``, ``sha256``); ``values``, what the stage added;
-``exchanges``, what a chat model was asked and replied (``pipeline.exchanges``), or ``exchanges_missing``, why that cannot be told.
+``exchanges``, what a chat model was asked and replied (``pipeline.exchanges``), or ``exchanges_missing``, why that
+cannot be told.
 The last chapter is ``dataset`` where there is one: ``rows``, the shards and rows the sample is in.
 """
 

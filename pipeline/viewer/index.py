@@ -96,15 +96,15 @@ class Index:
                 self._matches.popitem(last=False)
         return matches
 
-    def read(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
-        """Return rows by number, without their text."""
+    def read(self, numbers: Sequence[int], *, text: bool = False) -> list[dict[str, Any]]:
+        """Return rows by number; without the text they are searched by, unless asked for."""
         groups: dict[int, list[int]] = {}
         for number in numbers:
             groups.setdefault(bisect_right(self._starts, number) - 1, []).append(number)
         found: dict[int, dict[str, Any]] = {}
         for place, wanted in groups.items():
             table = _mapped(self._files[place])
-            shown = table.select([name for name in table.column_names if name != "text"])
+            shown = table.select([name for name in table.column_names if text or name != "text"])
             taken = shown.take(pa.array([number - self._starts[place] for number in wanted], pa.int64()))
             found.update(zip(wanted, taken.to_pylist(), strict=True))
         return [found[number] for number in numbers]

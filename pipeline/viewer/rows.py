@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from pipeline.layout import Layout, PartView
 from schemas.columns import CONVERSATIONS
 
-__all__ = ["FACETS", "KEPT", "REJECTED", "UNFINISHED", "index_rows", "score_columns"]
+__all__ = ["FACETS", "KEPT", "REJECTED", "UNFINISHED", "index_rows", "is_number", "score_columns"]
 
 FACETS = ("state", "stage", "reason", "split", "kinds")
 
@@ -27,7 +27,7 @@ CAPTION_LETTERS = 240
 
 def score_columns(layout: Layout) -> list[str]:
     """Return what a row can be sorted by: every column of numbers, and counts of its conversations."""
-    numbers = [name for name, place in layout.columns.items() if _is_number(place.type)]
+    numbers = [name for name, place in layout.columns.items() if is_number(place.type)]
     return [*numbers, *(name for name in COUNTED if name not in numbers)]
 
 
@@ -138,5 +138,6 @@ def _fates(part: PartView) -> dict[str, pa.Array]:
     return {"state": pc.if_else(part.live, alive, REJECTED), "stage": stage, "reason": reason}
 
 
-def _is_number(type_: pa.DataType) -> bool:
+def is_number(type_: pa.DataType) -> bool:
+    """Tell whether a column holds one number a row."""
     return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_))
