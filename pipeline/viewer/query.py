@@ -83,8 +83,8 @@ class Query:
 
 
 def _range(text: str) -> tuple[str, float | None, float | None]:
-    name, least, greatest = [*text.rsplit(":", 2), "", ""][:3]
     try:
+        name, least, greatest = text.rsplit(":", 2)
         return name, float(least) if least else None, float(greatest) if greatest else None
     except ValueError as error:
         raise ValueError(f"range = {text}: must be SCORE:LEAST:GREATEST") from error

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from pipeline.viewer.query import Query
 from pipeline.viewer.rows import FACETS
 from pipeline.viewer.samples import audio_type, media, plain, sample, shrunk
 from pipeline.viewer.server import described
-from schemas.errors import ConfigError, FatalError, Mistake
+from schemas.errors import ConfigError, Mistake
 
 __all__ = ["SAMPLES", "write_static"]
 
@@ -49,8 +50,9 @@ def write_static(run: RunDirectory, file: str) -> int:
     try:
         index.start()
         index.wait()
-        if index.problems:
-            raise FatalError(index.problems[0])
+        if not index.rows:
+            problem = index.problems[0] if index.problems else "holds no samples yet"
+            raise ConfigError("command line", [Mistake("RUN_DIR", run.storage.url, problem)])
         rows = index.read(_chosen(index), text=True)
         page = _page(_data(index, str(run.describe().get("config", {}).get("name", "")), rows))
     finally:
@@ -95,7 +97,7 @@ def _data(index: Index, name: str, rows: Sequence[dict[str, Any]]) -> dict[str, 
                     counted[value] = counted.get(value, 0) + 1
     facets = {facet: dict(sorted(each.items(), key=lambda item: -item[1])) for facet, each in counts.items()}
     return {
-        "run": {**described(index, name), "facets": facets, "rows": len(rows)},
+        "run": {**described(index, name), "facets": facets, "rows": len(rows), "of": index.total},
         "rows": rows,
         "samples": {f"{row['part']}/{row['row']}": sample(layout, row["part"], row["row"]) for row in rows},
         "media": dict(_media(index, rows)),
@@ -108,8 +110,9 @@ def _media(index: Index, rows: Sequence[dict[str, Any]]) -> Iterator[tuple[str, 
     for row in rows:
         place = row["part"], row["row"]
         if row["has_image"]:
-            small = shrunk(media(index.layout, *place, "image"), IMAGE_PIXELS)
-            yield "image/{}/{}".format(*place), _url("image/webp", small)
+            with suppress(ValueError):  # the page says that this image cannot be shown
+                small = shrunk(media(index.layout, *place, "image"), IMAGE_PIXELS)
+                yield "image/{}/{}".format(*place), _url("image/webp", small)
         if row["has_audio"]:
             data = media(index.layout, *place, "audio")
             room -= len(data)

@@ -188,9 +188,10 @@ function card(row, at, score, state) {
   const next = new URLSearchParams(state);
   next.set("sample", place);
   next.set("at", at);
-  const picture = row.has_image
-    ? h("img", { src: source.media("thumb", place), alt: "", loading: "lazy", decoding: "async", onerror: (event) => event.target.replaceWith("image cannot be shown") })
-    : row.has_audio ? "recording" : row.state === "rejected" ? words(row.reason) : "no image";
+  const thumb = row.has_image && source.media("thumb", place);
+  const picture = thumb
+    ? h("img", { src: thumb, alt: "", loading: "lazy", decoding: "async", onerror: (event) => event.target.replaceWith("image cannot be shown") })
+    : row.has_image ? "image cannot be shown" : row.has_audio ? "recording" : row.state === "rejected" ? words(row.reason) : "no image";
   return h("a", { className: `card ${row.state}`, href: `#${next}`, "data-place": place },
     h("div", { className: "picture" }, picture, row.has_image && row.has_audio && h("span", { className: "sound", title: "has a recording" }, "♪")),
     h("div", { className: "text" }, row.caption.split("\n")[0]),
@@ -451,7 +452,8 @@ async function refresh() {
   document.title = `${run.name} · Showtell`;
   const notice = $("notice");
   const reading = run.is_done || run.problems.some((problem) => problem.startsWith("the rest")) ? [] : [`Reading the run: ${number(run.indexed)} of ${number(run.rows)} samples can be found so far.`];
-  notice.textContent = [...reading, ...run.problems].join("\n");
+  const some = run.of > run.rows ? [`This file holds ${number(run.rows)} of the run's ${number(run.of)} samples.`] : [];
+  notice.textContent = [...some, ...reading, ...run.problems].join("\n");
   notice.hidden = !notice.textContent;
   notice.classList.toggle("bad", run.problems.length > 0);
   if (reading.length) setTimeout(() => refresh().then(() => { if (!address().has("sample")) draw(); else drawHead(address()); }).catch(() => { notice.hidden = false; notice.textContent = "The server has stopped."; }), 1000);
