@@ -57,7 +57,7 @@ class Index:
         self._starts = [0]
         self._matches: OrderedDict[tuple[Query, int], np.ndarray[Any, Any]] = OrderedDict()
         self._lock = threading.Lock()
-        self._stop = threading.Event()
+        self._first, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._build, name="index", daemon=True)
 
     def start(self) -> None:
@@ -81,7 +81,12 @@ class Index:
         return self._starts[-1]
 
     def find(self, query: Query) -> np.ndarray[Any, Any]:
-        """Return the numbers of the rows that match, in the order asked for; raises ValueError for a bad query."""
+        """Return the numbers of the rows that match, in the order asked for; waits until there are any rows.
+
+        Raises:
+            ValueError: a bad query.
+        """
+        self._first.wait()
         files = list(self._files)
         key = (query, len(files))
         with self._lock:
@@ -111,10 +116,11 @@ class Index:
 
     def _scan(self, query: Query, files: Sequence[Path]) -> np.ndarray[Any, Any]:
         import numpy as np
+
+        if query == Query() or not files:
+            return np.arange(self._starts[len(files)], dtype=np.uint32)
         import polars as pl
 
-        if not files:
-            return np.zeros(0, np.uint32)
         frame = pl.scan_ipc(list(files)).filter(query.expression())
         if query.sort:
             frame = frame.select("number", query.sort).sort(
@@ -128,6 +134,8 @@ class Index:
             self.is_done = not self._stop.is_set()
         except OSError as error:
             self.problems.append(f"the rest is missing here: {error}")
+        finally:
+            self._first.set()
 
     def _write(self) -> None:
         waiting: list[pa.Table] = []
@@ -161,8 +169,9 @@ class Index:
         with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
         self._count(table)
-        self._files.append(file)
         self._starts.append(self._starts[-1] + table.num_rows)
+        self._files.append(file)  # after its start: who sees the file finds its rows
+        self._first.set()
 
     def _count(self, table: pa.Table) -> None:
         import pyarrow.compute as pc

@@ -75,8 +75,7 @@ class _Talks:
     """
 
     def __init__(self, column: pa.ListArray) -> None:
-        self.offsets = column.fill_null([]).offsets if column.null_count else column.offsets
-        talks = column.fill_null([]).values if column.null_count else column.values
+        self.offsets, talks = column.offsets, column.values
         self.kinds = talks.field("kind")
         messages, findings = talks.field("messages"), talks.field("findings")
         self.message_offsets = messages.offsets.take(self.offsets)

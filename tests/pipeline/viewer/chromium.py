@@ -68,14 +68,13 @@ class Chromium:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def wait(self, script: str) -> Any:
-        """Wait until an expression is true, and return its value."""
+    def wait(self, script: str) -> None:
+        """Wait until an expression is true."""
         deadline = time.monotonic() + PATIENCE_S
-        while not (value := self.run(script)):
+        while not self.run(f"Boolean({script})"):
             shown = self.run("document.body.innerText.slice(0, 400)")
             assert time.monotonic() < deadline, f"never: {script}; the page shows: {shown}; {self.complaints}"
             time.sleep(0.05)
-        return value
 
     def open(self, url: str) -> None:
         """Go to an address, from an empty page, so that another part of the same page is loaded anew too."""

@@ -34,7 +34,8 @@ def browser(running: Chromium) -> Iterator[Chromium]:
     yield running
     running.run("1")
     assert running.complaints == []
-    assert [url for url in running.requests if not url.startswith(("http://127.0.0.1:", "data:", "file:", "about:"))] == []
+    near = ("http://127.0.0.1:", "data:", "file:", "about:")
+    assert [url for url in running.requests if not url.startswith(near)] == []
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +123,10 @@ def test_findings_are_marked_where_they_are(browser: Chromium, address: str) -> 
     """What the check found is marked to the letter, also behind a character outside the basic plane."""
     browser.open(f"{address}#sample=0/0&at=0")
     browser.wait("document.querySelector('mark')")
-    assert "".join(texts(browser, ".talk:first-child mark")) == "three dogs"
+    assert "".join(texts(browser, ".talk mark")) == "three dogs"
     assert texts(browser, ".findings li") == ["countthe boxes show 1", "object<b>no</b> dogs"]
-    assert "count: the boxes show 1\nobject: <b>no</b> dogs" in browser.run("document.querySelectorAll('mark')[1].title")
+    title = browser.run("document.querySelectorAll('mark')[1].title")
+    assert title == "count: the boxes show 1\nobject: <b>no</b> dogs"
 
 
 def test_recording_plays_and_the_transcript_follows(browser: Chromium, address: str) -> None:
@@ -145,7 +147,8 @@ def test_rejected_samples_tell_why(browser: Chromium, address: str) -> None:
     """A rejected sample names the stage, the reason, its meaning and the values; stages after it were not reached."""
     browser.open(f"{address}#state=rejected&sample=0/4&at=1")
     browser.wait("document.querySelector('.verdict')")
-    assert texts(browser, ".verdict") == ["Rejected by filter: filteredthe expression of `keep` does not holdwidth = 40"]
+    lines = texts(browser, ".verdict > *")
+    assert lines == ["Rejected by filter: filtered", "the expression of `keep` does not hold", "width = 40"]
     assert texts(browser, ".story .missed") == ["said: not reached", "templates: not reached", "shards: not reached"]
     assert "compared width" in texts(browser, ".story li.rejected td")
     browser.press("ArrowLeft")
@@ -166,7 +169,7 @@ def test_hostile_texts_are_inert(browser: Chromium, address: str) -> None:
     browser.open(f"{address}#sample=0/1&at=1")
     browser.wait("document.querySelector('.mark-box')")
     assert texts(browser, ".mark-box") == [HOSTILE]
-    assert texts(browser, ".talk:first-child .said")[0].endswith("<script>document.title = 'hit'</script>")
+    assert texts(browser, ".talk .said")[0].endswith("<script>document.title = 'hit'</script>")
     assert browser.run("document.querySelectorAll('main script, main [onerror], main [onload]').length") == 0
     assert browser.run("[...document.links].every((link) => /^(http|file)/.test(link.protocol))")
     assert browser.run("document.title") == "test · Showtell"
@@ -203,14 +206,14 @@ def test_keyboard_alone_is_enough(browser: Chromium, address: str) -> None:
 
 @pytest.mark.parametrize("place", ["", "#sample=0/0&at=0", "#sample=0/1&at=0", "#sample=0/3&at=0"])
 def test_phone(browser: Chromium, address: str, place: str) -> None:
-    """At a phone's width nothing has to be scrolled sideways, and the filters open by a button."""
+    """At a phone's width nothing has to be scrolled sideways, and the grid's filters open by a button."""
     browser.size(360, 740, is_phone=True)
     browser.open(address + place)
     browser.wait("document.querySelector('#main > *')")
     browser.run("for (const each of document.querySelectorAll('details')) each.open = true")
     assert browser.run("document.documentElement.scrollWidth") <= 360
     browser.run("document.getElementById('show-filters').click()")
-    assert browser.run("document.getElementById('filters').getBoundingClientRect().height") > 0
+    assert (browser.run("document.getElementById('filters').getBoundingClientRect().height") > 0) == (not place)
     assert browser.run("document.documentElement.scrollWidth") <= 360
 
 
