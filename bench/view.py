@@ -115,6 +115,7 @@ def _measure(folder: str, rows: int) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         address = str(server.stdout and server.stdout.readline()).split()[0]
         urlopen(address).read()
+        print(f"start to the page: {time.perf_counter() - started:.2f} s")
         _get(f"{address}api/rows")
         print(f"start to the first answered search: {time.perf_counter() - started:.2f} s", flush=True)
         while not (run := _get(f"{address}api/run"))["is_done"]:

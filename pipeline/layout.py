@@ -66,12 +66,16 @@ class Layout:
         return PartView(self, number)
 
     def _schema(self, folder: str) -> pa.Schema:
-        done = (name for name in self.run.storage.names(folder) if name.endswith(".json") and name[:5].isdigit())
-        first = next(done, None)
-        if first is None:
-            return pa.schema([])
-        found = self.run.read(folder, int(first[:5])).schema
+        first = self._first_part(folder)
+        found = pa.schema([]) if first is None else self.run.read(folder, first).schema
         return pa.schema([field for field in found if field.name not in BOOKKEEPING.names])
+
+    def _first_part(self, folder: str) -> int | None:
+        """Return the first finished part; as a rule that is the first of all, and no folder need be listed."""
+        if self.run.report(folder, 0) is not None:
+            return 0
+        names = self.run.storage.names(folder)
+        return next((int(name[:5]) for name in names if name.endswith(".json") and name[:5].isdigit()), None)
 
 
 class PartView:

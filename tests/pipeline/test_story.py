@@ -61,15 +61,14 @@ def test_every_prompt_and_reply_with_its_price(tmp_path: Path, server: ChatServe
 def test_prompts_of_a_rejected_sample(tmp_path: Path, server: ChatServer) -> None:
     """Where every reply was of no use one sees what they were."""
     write_source(tmp_path, ["a red boat", "a house"])
-    server.respond = lambda body: completion("no" if "red boat" in str(body) else json.dumps({"description": "A house."}))
+    house = json.dumps({"description": "A house."})
+    server.respond = lambda body: completion("no" if "red boat" in str(body) else house)
     run_inline(write_config(tmp_path, [converse(server, kinds=["detail"])]))
     chapter = told(tmp_path, "s0")["converse"]
     assert (chapter["state"], chapter["reason"]) == ("rejected", "bad_reply")
     assert chapter["meaning"].startswith("the reply is not what was asked for")
     assert [exchange["reply"] for exchange in chapter["exchanges"]] == ["no", "no"]
-    assert [exchange["reply"] for exchange in told(tmp_path, "s1")["converse"]["exchanges"]] == [
-        json.dumps({"description": "A house."})
-    ]
+    assert [exchange["reply"] for exchange in told(tmp_path, "s1")["converse"]["exchanges"]] == [house]
 
 
 def test_prompts_that_have_changed_since_are_not_made_up(tmp_path: Path, server: ChatServer) -> None:
