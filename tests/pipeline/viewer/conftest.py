@@ -15,6 +15,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from tests.pipeline.runs import ROOT, run_inline, write_config
+from tests.stages.chat_server import ChatServer, completion
 
 ROWS = 70
 """More than a page of the grid holds."""
@@ -45,11 +46,15 @@ def viewed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run directory."""
     folder = tmp_path_factory.mktemp("viewed")
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in sources(folder)))
-    stages = [
-        {"use": "download"}, {"use": "filter", "keep": "width >= 64"}, {"use": "tests.pipeline.viewer.probes:Said"},
-        {"use": "templates", "kinds": ["brief", "pointing"], "absent_labels": []}, {"use": "shards"},
-    ]
-    run_inline(write_config(folder, stages, part_rows=16))
+    with ChatServer() as server:
+        server.respond = lambda body: completion(json.dumps({"description": "It is round."}))
+        chat = {"model": "tiny", "base_url": server.url}
+        stages = [
+            {"use": "download"}, {"use": "filter", "keep": "width >= 64"}, {"use": "tests.pipeline.viewer.probes:Said"},
+            {"use": "converse", "kinds": ["detail"], "chat": chat, "check": {"types": []}},
+            {"use": "templates", "kinds": ["brief", "pointing"], "absent_labels": []}, {"use": "shards"},
+        ]
+        run_inline(write_config(folder, stages, part_rows=16))
     return folder / "run"
 
 

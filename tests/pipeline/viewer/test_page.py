@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.pipeline.viewer.conftest import HOSTILE, ROWS
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs the program chromium (Debian: apt install chromium)")
 
 CARDS = "document.querySelectorAll('.card').length"
+STAGES_AFTER_FILTER = ("said", "converse", "templates", "shards")
 DRAWN = "[...document.querySelectorAll('img')].every((image) => image.complete && image.naturalWidth > 0)"
 
 
@@ -149,10 +151,21 @@ def test_rejected_samples_tell_why(browser: Chromium, address: str) -> None:
     browser.wait("document.querySelector('.verdict')")
     lines = texts(browser, ".verdict > *")
     assert lines == ["Rejected by filter: filtered", "the expression of `keep` does not hold", "width = 40"]
-    assert texts(browser, ".story .missed") == ["said: not reached", "templates: not reached", "shards: not reached"]
+    assert texts(browser, ".story .missed") == [f"{stage}: not reached" for stage in STAGES_AFTER_FILTER]
     assert "compared width" in texts(browser, ".story li.rejected td")
     browser.press("ArrowLeft")
     browser.wait("document.querySelector('.title h2').textContent === 's2'")
+
+
+def test_prompts_and_replies_are_shown(browser: Chromium, page: str) -> None:
+    """What a chat model was asked about the sample, hostile captions too, and what it replied, read when asked for."""
+    browser.open(f"{page}#sample=0/1&at=1")
+    browser.wait("document.querySelector('.exchange')")
+    browser.run("for (const each of document.querySelectorAll('.story details')) each.open = true")
+    browser.wait("document.querySelectorAll('.exchange pre').length === 3")
+    asked, reply = texts(browser, ".exchange pre")[1:]
+    assert "- < script>document.title = 'hit'< /script>" in asked
+    assert json.loads(reply) == {"description": "It is round."}
 
 
 def test_hostile_texts_are_inert(browser: Chromium, address: str) -> None:
