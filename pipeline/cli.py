@@ -100,6 +100,27 @@ def why(run_dir: RunDir, sample_id: Annotated[str, typer.Argument(metavar="SAMPL
 
 
 @app.command()
+def view(
+    run_dir: RunDir,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes any that is free.")] = 8420,
+    static: Annotated[str | None, typer.Option(
+        metavar="OUT.html", help="Write one file with a few hundred samples instead, which needs no server.",
+    )] = None,
+) -> None:
+    """Look through a run in a browser: kept and rejected samples, with everything known of them."""
+    directory = _existing_run(run_dir)
+    if static is not None:
+        from pipeline.viewer.static import write_static
+
+        count = write_static(directory, static)
+        typer.echo(f"{static}: {count} samples")
+        return
+    from pipeline.viewer.server import serve
+
+    serve(directory, port, lambda address: typer.echo(f"{address} (stop with Ctrl+C)"))
+
+
+@app.command()
 def retry(run_dir: RunDir, only: Only, runner: RunnerName = "ray") -> None:
     """Try rows again that were rejected for some reasons, and bring every later stage up to date."""
     from pipeline.config import check_config

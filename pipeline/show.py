@@ -160,7 +160,47 @@ def show_story(sample_id: str, chapters: Sequence[Chapter]) -> None:
         verdict = f"{chapter['state']} {chapter.get('reason') or ''}".strip()
         detail = f": {chapter['detail']}" if chapter.get("detail") else ""
         console.print(f"{chapter['stage']}: {verdict}{detail}", style="bold", markup=False, soft_wrap=True)
-        for name, value in chapter.get("values", {}).items():
-            if value is not None:
-                text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-                console.print(f"  {name}: {text}", markup=False, highlight=False, soft_wrap=True)
+        if chapter["state"] != "not reached":
+            _show_chapter(chapter)
+
+
+def _show_chapter(chapter: Chapter) -> None:
+    if chapter.get("meaning"):
+        _line(f"  {chapter['reason']}: {chapter['meaning']}")
+    for name, value in chapter.get("settings", {}).items():
+        _line(f"  {name} = {_text(value)}")
+    for name, value in chapter.get("rule", {}).items():
+        _line(f"  compared: {name} = {_text(value)}")
+    for fetch in chapter.get("fetches", ()):
+        known = [f"{name} {fetch[name]}" for name in ("status", "kept_bytes", "sha256") if fetch[name] is not None]
+        _line(f"  fetched {fetch['media']}: {fetch['url']} {', '.join(known)}")
+    for name, value in chapter.get("values", {}).items():
+        if value is not None:
+            _line(f"  {name}: {_text(value)}")
+    for number, exchange in enumerate(chapter.get("exchanges", ()), 1):
+        _show_exchange(number, exchange)
+    for row in chapter.get("rows", ()):
+        _line(f"  dataset/{row['file']} row {row['row']}: {row['kind']}")
+    if missing := chapter.get("exchanges_missing"):
+        _line(f"  {missing}")
+
+
+def _show_exchange(number: int, exchange: Mapping[str, Any]) -> None:
+    _line(f"  request {number}: {exchange['kind']}{', with the image' if exchange['has_image'] else ''}")
+    for message in exchange["messages"]:
+        _line(f"    {message['role']}:")
+        _line("\n".join(f"      {line}" for line in message["content"].splitlines()))
+    if "reply" not in exchange:
+        _line("  no reply: the log holds none to exactly this request")
+        return
+    cost = f"{exchange['input_tokens']} + {exchange['output_tokens']} tokens, {exchange['usd']:.6f} usd"
+    _line(f"  reply {number} ({exchange['finish_reason']}, {cost}):")
+    _line("\n".join(f"      {line}" for line in exchange["reply"].splitlines()))
+
+
+def _line(text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -14,7 +14,7 @@ from schemas.config import StageConfig, shown_model
 from schemas.errors import Reject
 from stages.base import Stage, rows_to_table
 from stages.checks import CheckConfig, Context
-from stages.models.asking import ask_until_usable
+from stages.models.asking import Chat, ask_until_usable
 from stages.models.chat import REASONS as CHAT_REASONS
 from stages.models.chat import ChatConfig, ChatReply, ChatRequest, Message
 from stages.models.cost import estimated_cost
@@ -140,8 +140,12 @@ class Written(Stage[ConfigT]):
 
     def open(self) -> None:
         """Open the chat model, the log of its replies, and the check."""
+        self.open_with(open_logged_chat(self.config.chat, self.folder, self.config.actors[1]))
+
+    def open_with(self, chat: Chat) -> None:
+        """Open the check, and ask ``chat`` instead of the model of the settings."""
         self._vetting.warm_up()
-        self._chat = open_logged_chat(self.config.chat, self.folder, self.config.actors[1])
+        self._chat = chat
 
     def close(self) -> None:
         """Close the chat model and the log."""

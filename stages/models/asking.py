@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from schemas.errors import Reject
 from stages.models.chat import ChatReply, ChatRequest, Message
-from stages.models.logged_chat import LoggedChat
 
-__all__ = ["QUOTE", "ask_until_usable"]
+__all__ = ["QUOTE", "Chat", "ask_until_usable"]
 
 T = TypeVar("T")
 
@@ -19,8 +18,18 @@ QUOTE = "; it begins "
 """In a reject's detail: what follows quotes the reply, which the model need not be told."""
 
 
+class Chat(Protocol):
+    """Whom a stage asks: ``LoggedChat``, or what stands in for it."""
+
+    def ask(self, requests: Sequence[ChatRequest], counts: Counter[str]) -> list[ChatReply | Reject]:
+        """Return the outcome of each request; calls and tokens are added to ``counts``."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
+
+
 def ask_until_usable(
-    chat: LoggedChat,
+    chat: Chat,
     requests: Sequence[ChatRequest],
     read: Callable[[int, ChatReply], T],
     counts: Counter[str],

@@ -21,11 +21,11 @@ from stages.models.chat_wire import (
     FORMAT_STATUSES,
     Failure,
     failure_of,
-    identity,
     message_fields,
     read_completion,
     said_by,
 )
+from stages.models.identity import identity
 from stages.models.pacing import Pace, RateLimit, backoff_s
 from stages.models.structured import Dialect
 from stages.models.tokens import estimated_tokens

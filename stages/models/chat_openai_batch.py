@@ -21,12 +21,12 @@ from stages.models.chat_wire import (
     FORMAT_STATUSES,
     Failure,
     failure_of,
-    identity,
     message_fields,
     one_line,
     read_completion,
     refusal_of,
 )
+from stages.models.identity import identity
 from stages.models.logged_chat import request_key
 from stages.models.pacing import backoff_s
 from stages.models.structured import Dialect

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from schemas.errors import FatalError, Reject
 from stages.models.chat import ChatConfig, ChatReply, ChatRequest, Message
+from stages.models.identity import TRANSFORMERS_BATCH, identity
 
 __all__ = ["TransformersChat"]
 
@@ -27,13 +27,13 @@ class TransformersChat:
     in which order, decides it, not what has been answered before.
     """
 
-    together = 16
+    together = TRANSFORMERS_BATCH
 
     def __init__(self, config: ChatConfig) -> None:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._max_tokens = config.max_tokens
         self._load(config.model)
-        self.identity = f"transformers {config.model} {self._version(config.model)} {config.max_tokens}"
+        self.identity = identity(config)
         text_config = self._model.config.get_text_config()
         self._context: int = getattr(text_config, "max_position_embeddings", None) or UNLIMITED
         ends = self._model.generation_config.eos_token_id
@@ -59,13 +59,6 @@ class TransformersChat:
         except (OSError, ValueError) as error:
             raise FatalError(f"chat model {model} does not load: {_one_line(error)}") from error
         self._model: Any = loaded.to(self._device).eval()
-
-    def _version(self, model: str) -> str:
-        """Tell one state of the weights from another, so that replies of older weights are not reused."""
-        if not Path(model).is_dir():
-            return str(getattr(self._model.config, "_commit_hash", ""))
-        files = sorted(path for path in Path(model).iterdir() if path.is_file())
-        return " ".join(f"{file.name}:{file.stat().st_size}:{file.stat().st_mtime_ns}" for file in files)
 
     def _check_template(self, model: str) -> None:
         try:

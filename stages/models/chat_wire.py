@@ -15,7 +15,7 @@ from stages.models.chat import ChatConfig, ChatReply, ChatRequest
 from stages.models.pacing import retry_after_s
 
 __all__ = [
-    "FORMAT_STATUSES", "Failure", "failure_of", "identity", "message_fields", "one_line",
+    "FORMAT_STATUSES", "Failure", "failure_of", "message_fields", "one_line",
     "read_completion", "refusal_of", "said_by",
 ]
 
@@ -80,11 +80,6 @@ class Failure:
     counts: bool = True
     refused: bool = False
     wait_s: float | None = None
-
-
-def identity(config: ChatConfig) -> str:
-    """Return everything but the request that decides a reply, whichever engine brings it."""
-    return f"openai {config.model} {config.temperature} {config.max_tokens} {config.seed}"
 
 
 def message_fields(config: ChatConfig, request: ChatRequest) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -16,7 +16,7 @@ from schemas.errors import FatalError
 from schemas.storage import Storage
 from stages.models.chat import ChatReply
 
-__all__ = ["Entry", "ResponseLog", "read_entries"]
+__all__ = ["Entry", "ResponseLog", "find_entries", "read_entries"]
 
 SUFFIX = ".jsonl"
 
@@ -49,6 +49,16 @@ def read_entries(folder: Storage) -> Iterator[Entry]:
         if name.endswith(SUFFIX):
             with folder.open(name) as file:
                 yield from (Entry.read(line) for line in file if line.endswith(b"\n"))
+
+
+def find_entries(folder: Storage, keys: Collection[str]) -> Iterator[Entry]:
+    """Yield the replies to some requests, in no order; the other lines of the log are not parsed."""
+    wanted = {f'{{"key": "{key}"'.encode() for key in keys}
+    length = max(map(len, wanted), default=0)
+    for name in folder.names() if wanted else ():
+        if name.endswith(SUFFIX):
+            with folder.open(name) as file:
+                yield from (Entry.read(line) for line in file if line[:length] in wanted and line.endswith(b"\n"))
 
 
 class ResponseLog:
