@@ -132,12 +132,13 @@ def test_killed_while_finishing(name: str, dataset: Path, tmp_path: Path, monkey
 
 def test_stopped_export_says_how_to_go_on(tmp_path: Path) -> None:
     """Ctrl-C ends in one line, and what is there is kept."""
-    dataset, out = large(tmp_path / "dataset", 1200, 20_000), tmp_path / "out"
+    dataset, out = large(tmp_path / "dataset", 4000, 20_000), tmp_path / "out"
     command = ["export", str(dataset), "--format", "parquet", "--max-shard-bytes", "1000000", "--to", str(out)]
     started = [sys.executable, "-m", "pipeline", *command]
     process = subprocess.Popen(started, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and records(out) < 2:
         time.sleep(0.001)
+    assert process.poll() is None, "it ended before it was stopped"
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
     assert (process.returncode, said) == (FAILED, "error: stopped; the same command goes on from here\n")
