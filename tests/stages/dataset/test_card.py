@@ -107,7 +107,7 @@ def test_hostile_sample(tmp_path: Path) -> None:
     tokens = list(tokens_of(card))
     assert not {token.type for token in tokens} & {"html_block", "html_inline", "link_open", "s_open", "hr"}
     pictures = [token.attrs["src"] for token in tokens if token.type == "image"]
-    assert pictures == ["clip_scores.png", *(f"examples/{number}.png" for number in range(6))]
+    assert pictures == ["clip_scores.png", "lengths.png", *(f"examples/{number}.png" for number in range(6))]
     for heading, (header, *lines) in tables_of(card).items():
         assert all(len(line) == len(header) for line in lines), heading
     kinds = {line[0] for line in tables_of(card)["Kinds"][1:]}

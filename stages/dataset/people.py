@@ -1,0 +1,55 @@
+"""Who is a he and who is a she: gendered words beside occupations, counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from stages.checks.words import listed, sentences, straight, words
+
+__all__ = ["MEN", "WOMEN", "GenderCounts"]
+
+WOMEN = listed(
+    "she her hers herself woman women lady ladies girl girls female mother mothers wife bride daughter sister"
+)
+MEN = listed(
+    "he him his himself man men gentleman gentlemen boy boys male father fathers husband groom son brother guy"
+)
+"""Words that tell a person's gender."""
+
+OCCUPATIONS = listed(
+    "accountant actor artist athlete author baker barber bartender builder butcher carpenter cashier chef cleaner "
+    "clerk coach cook dancer dentist designer doctor driver electrician engineer farmer firefighter fisherman "
+    "florist gardener guard hairdresser janitor journalist judge lawyer librarian lifeguard manager mechanic model "
+    "musician nurse officer painter photographer pilot plumber police politician priest professor receptionist "
+    "reporter sailor scientist secretary shepherd singer soldier student surgeon tailor teacher technician vendor "
+    "waiter waitress worker writer"
+)
+"""Words for what somebody does; only single words, so that counting stays simple enough to be checked by hand."""
+
+
+class GenderCounts:
+    """Counts sentences.
+
+    Attributes:
+        words: occurrences of words for women and for men (``women``, ``men``), wherever they stand.
+        occupations: occupation -> sentences that name it, by the gendered words in the same sentence: ``women``,
+            ``men``, ``both`` or ``neither``.
+    """
+
+    def __init__(self) -> None:
+        self.words: Counter[str] = Counter()
+        self.occupations: dict[str, Counter[str]] = {}
+
+    def count(self, text: str) -> None:
+        """Count a text's sentences."""
+        for _, sentence in sentences(straight(text)):
+            found = [word.text for word in words(sentence)]
+            women, men = sum(word in WOMEN for word in found), sum(word in MEN for word in found)
+            self.words.update(women=women, men=men)
+            beside = "both" if women and men else "women" if women else "men" if men else "neither"
+            for occupation in {_singular(word) for word in found} & OCCUPATIONS:
+                self.occupations.setdefault(occupation, Counter())[beside] += 1
+
+
+def _singular(word: str) -> str:
+    return word if word in OCCUPATIONS else word.removesuffix("s")
