@@ -64,7 +64,7 @@ def _values(run: RunView, column: str, *, live: bool) -> Iterator[np.ndarray]:
 
 
 def _is_number(type_: pa.DataType) -> bool:
-    return pa.types.is_integer(type_) or pa.types.is_floating(type_)
+    return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_))
 
 
 def lengths(folder: Path, census: Census) -> str:

@@ -30,7 +30,8 @@ def funnel(run: RunView) -> str:
 
 def lost_rows(run: RunView) -> int:
     """Return how many source rows are in parts that were given up."""
-    return run.reports()["source"].rows - sum(run.table(part, ["id"], live=False).num_rows for part in run.parts())
+    finished = sum(run.table(part, ["id"], live=False).num_rows for part in run.parts())
+    return run.reports()["source"].rows - int(finished)
 
 
 def consent(run: RunView) -> str:
