@@ -39,8 +39,8 @@ Seed {run.seed}. The steps, in order:
 ### To make it again
 
 `showtell run` with this config, the same source and the same models gives the same shards, byte for byte, where no
-host and no API answers otherwise. Digest of every value of source and stages: `{run.digest()}`. Equal fingerprints
-above mean equal settings and models.
+host and no API answers otherwise. Equal fingerprints above mean equal settings and models. Digest of every value of
+source and stages: `{run.digest()}`.
 
 {config}"""
 
@@ -57,8 +57,7 @@ def cost(run: RunView) -> str:
     total = sum(report.seconds for report in reports.values())
     return f"""## Cost and time
 
-{total:.0f} s of work over all actors, for the parts as they were last computed; what an earlier run had left is not in
-it.
+{total:.0f} s of work over all actors, for the parts as they were last computed, without what earlier runs had left.
 
 {table(['stage', 'rows computed', 'seconds', *(name.replace('_', ' ') for name in shown)], rows)}"""
 

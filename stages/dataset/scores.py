@@ -39,7 +39,8 @@ def _section(folder: Path, run: RunView, column: str, lines: Sequence[float]) ->
     plot_histogram(histograms, lines, (label, "samples"), folder / file)
     heading = "CLIP scores" if is_score else f"Filtered by {escape(column)}"
     picture = f"![Histogram of {'CLIP scores' if is_score else escape(column)}, measured and kept]({file})"
-    return f"## {heading}\n\n{picture}\n"
+    compared = f"\n`filter` compares it with {', '.join(f'{value:g}' for value in lines)}.\n" if lines else ""
+    return f"## {heading}\n\n{picture}\n{compared}"
 
 
 def _histograms(run: RunView, column: str) -> list[Histogram]:
