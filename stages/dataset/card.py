@@ -18,7 +18,7 @@ from stages.dataset.markdown import escape, table
 from stages.dataset.scores import scores
 from stages.dataset.selection import compare_with_truth, consent, duplicates, funnel, truth, truth_rows
 
-__all__ = ["escape", "table", "write_card"]
+__all__ = ["write_card"]
 
 
 def write_card(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from schemas.columns import REJECTS
 from stages.dataset.census import Census
 from stages.dataset.front_matter import hub_license
 
-__all__ = ["croissant", "file_object", "file_set", "record_set", "write_croissant"]
+__all__ = ["FILE", "croissant", "file_object", "file_set", "record_set", "write_croissant"]
 
 FILE = "croissant.json"
 PARQUET = "application/x-parquet"
@@ -59,7 +62,8 @@ CONTEXT = {
 }
 """Croissant's own context: https://docs.mlcommons.org/croissant/docs/croissant-spec.html, appendix 1."""
 
-REJECTED_COLUMNS = ("id", "url", "stage", "reason", "detail")
+IMAGE = {"bytes", "path"}
+"""What ``datasets`` stores of an image."""
 
 
 def write_croissant(folder: Path, name: str, census: Census) -> None:
@@ -75,7 +79,7 @@ def write_croissant(folder: Path, name: str, census: Census) -> None:
         hub_license(census),
         [*(file_set(split, f"{split}/*.arrow", ARROW) for split in splits),
          file_object("rejects.parquet", folder / "rejects.parquet")],
-        [record_set("rejects", {"fileObject": {"@id": "rejects.parquet"}}, REJECTED_COLUMNS)],
+        [record_set("rejects", {"fileObject": {"@id": "rejects.parquet"}}, REJECTS)],
     )
     (folder / FILE).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
 
@@ -118,17 +122,39 @@ def file_object(name: str, file: Path) -> dict[str, Any]:
             "sha256": sha256}
 
 
-def record_set(name: str, source: Mapping[str, Any], columns: Iterable[str]) -> dict[str, Any]:
-    """Return the rows of Parquet files as records of columns of text.
+def record_set(name: str, source: Mapping[str, Any], schema: pa.Schema) -> dict[str, Any]:
+    """Return the rows of Parquet files as records.
 
     Args:
         name: of the record set.
         source: ``{"fileObject": {"@id": ...}}`` or ``{"fileSet": {"@id": ...}}``.
-        columns: the columns.
+        schema: the columns: texts, numbers, lists of texts, lists of images, lists of structs.
     """
-    fields = [
-        {"@type": "cr:Field", "@id": f"{name}/{column}", "name": column, "dataType": "sc:Text",
-         "source": {**source, "extract": {"column": column}}}
-        for column in columns
-    ]
+    fields = [_field(f"{name}/{column.name}", column, source) for column in schema]
     return {"@type": "cr:RecordSet", "@id": name, "name": name, "field": fields}
+
+
+def _field(name: str, column: pa.Field, source: Mapping[str, Any]) -> dict[str, Any]:
+    from_column = {**source, "extract": {"column": column.name}}
+    field: dict[str, Any] = {"@type": "cr:Field", "@id": name, "name": column.name}
+    if not pa.types.is_list(column.type):
+        return {**field, "dataType": _data_type(column.type), "source": from_column}
+    inner = column.type.value_type
+    if not pa.types.is_struct(inner):
+        return {**field, "repeated": True, "dataType": _data_type(inner), "source": from_column}
+    if set(inner.names) == IMAGE:
+        part = {**from_column, "transform": {"jsonPath": "bytes"}}
+        return {**field, "repeated": True, "dataType": "sc:ImageObject", "source": part}
+    parts = [
+        {"@type": "cr:Field", "@id": f"{name}/{part.name}", "name": part.name, "repeated": True,
+         "dataType": _data_type(part.type.value_type if pa.types.is_list(part.type) else part.type),
+         "source": {**from_column, "transform": {"jsonPath": part.name}}}
+        for part in inner
+    ]
+    return {**field, "repeated": True, "subField": parts}
+
+
+def _data_type(type_: pa.DataType) -> str:
+    if pa.types.is_integer(type_):
+        return "sc:Integer"
+    return "sc:Float" if pa.types.is_floating(type_) else "sc:Text"
