@@ -271,7 +271,7 @@ def test_questions_turns_colours_and_people(tmp_path: Path) -> None:
                                     ["nurse", "1", "0", "0", "0"]]
     assert tables["Geography"][1:] == [["de", "1"]]
     assert "Answers have 2 words for women and\n1 for men" in card
-    assert "Half of the answers have at most 8 words, the longest 8." in card
+    assert "Half of the answers have at most 8 words, the longest 9." in card
 
 
 def test_thresholds_are_drawn(tmp_path: Path) -> None:
