@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from stages.checks.language import language_of
-from stages.checks.words import COLOURS, words
+from stages.checks.words import COLOURS
 from stages.dataset.capped import CappedCounter
-from stages.dataset.people import GenderCounts
+from stages.dataset.people import GenderCounts, letters
 
 __all__ = ["EXAMPLES", "OPENING_WORDS", "OTHER_KINDS", "Census"]
 
@@ -20,8 +20,8 @@ EXAMPLES = 6
 OPENING_WORDS = 3
 MOST_KINDS = 1000
 OTHER_KINDS = "other kinds"
-LONGEST_TEXT = 2000
-"""Characters of a conversation that its language is told by."""
+LONGEST_TEXT = 300
+"""Characters that a conversation's language is told by, and a question's opening."""
 MOST_WORDS = 1000
 """Answers with more words are counted as if they had so many."""
 
@@ -107,8 +107,9 @@ class Census:
         self.languages[language_of(" ".join([*questions, *answers])[:LONGEST_TEXT]) or "uncertain"] += 1
         self.openings.add(opening for question in questions if (opening := _opening(question)))
         for answer in answers:
-            self.colours.update(word.text for word in words(answer) if word.text in COLOURS)
-            self.people.count(answer)
+            found = letters(answer)
+            self.colours.update(word for word in found if word in COLOURS)
+            self.people.count(answer, found)
         self.checked += row["findings"] is not None
         self.doubted += bool(row["findings"])
         self.findings.update(finding["type"] for finding in row["findings"] or ())

@@ -40,8 +40,8 @@ def contents(folder: Path, census: Census) -> str:
         ("Findings", ["type", "findings"], census.findings),
     ]
     for title, header, counts in parts:
-        if counts:
-            error = getattr(counts, "error", 0)
+        error = getattr(counts, "error", 0)
+        if counts or error:
             note = f"\nMore names than were held: counts may be up to {error} too low.\n" if error else ""
             sections.append(f"### {title}\n\n{counts_table(header, counts)}{note}")
     spoken = f"{census.transcribed} samples have a transcript.\n\n" if census.transcribed else ""

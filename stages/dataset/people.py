@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Sequence
 
-from stages.checks.words import listed, sentences, straight, words
+from stages.checks.words import listed, sentences, straight
 
-__all__ = ["MEN", "WOMEN", "GenderCounts"]
+__all__ = ["MEN", "WOMEN", "GenderCounts", "letters"]
+
+LETTERS = re.compile(r"[^\W\d_]+")
 
 WOMEN = listed(
     "she her hers herself woman women lady ladies girl girls female mother mothers wife bride daughter sister"
@@ -40,15 +44,24 @@ class GenderCounts:
         self.words: Counter[str] = Counter()
         self.occupations: dict[str, Counter[str]] = {}
 
-    def count(self, text: str) -> None:
-        """Count a text's sentences."""
-        for _, sentence in sentences(straight(text)):
-            found = [word.text for word in words(sentence)]
-            women, men = sum(word in WOMEN for word in found), sum(word in MEN for word in found)
-            self.words.update(women=women, men=men)
-            beside = "both" if women and men else "women" if women else "men" if men else "neither"
-            for occupation in {_singular(word) for word in found} & OCCUPATIONS:
-                self.occupations.setdefault(occupation, Counter())[beside] += 1
+    def count(self, text: str, found: Sequence[str]) -> None:
+        """Count a text's sentences; ``found`` are its words."""
+        self.words["women"] += sum(word in WOMEN for word in found)
+        self.words["men"] += sum(word in MEN for word in found)
+        if not OCCUPATIONS.isdisjoint(map(_singular, found)):
+            for _, sentence in sentences(straight(text)):
+                self._count_sentence(letters(sentence))
+
+    def _count_sentence(self, found: Sequence[str]) -> None:
+        women, men = not WOMEN.isdisjoint(found), not MEN.isdisjoint(found)
+        beside = "both" if women and men else "women" if women else "men" if men else "neither"
+        for occupation in OCCUPATIONS.intersection(map(_singular, found)):
+            self.occupations.setdefault(occupation, Counter())[beside] += 1
+
+
+def letters(text: str) -> list[str]:
+    """Return the words of a text in lower case: runs of letters, without numbers and signs."""
+    return LETTERS.findall(text.lower())
 
 
 def _singular(word: str) -> str:
