@@ -48,6 +48,7 @@ class PlannedStep:
         step: the stage or sink, not yet opened.
         reads: columns it reads -> where they come from. Absent optional columns are not in it.
         fingerprint: hex digest of everything its results depend on, but the rows themselves.
+        models: each model or file it depends on, as ``model_files`` names it -> digest of its content.
     """
 
     index: int
@@ -55,6 +56,7 @@ class PlannedStep:
     step: Step[Any] = field(repr=False)
     reads: Mapping[str, Origin]
     fingerprint: str
+    models: Mapping[str, str]
 
     @property
     def folder(self) -> str:
@@ -124,8 +126,9 @@ def make_plan(loaded: LoadedConfig, until: str | None = None) -> Plan:
             mistakes.append(Mistake(key, config.use, f"{name} is used twice: give the second a `name:`"))
         mistakes.extend(_missing_columns(step, key, columns))
         reads = _reads(step, columns)
-        fingerprint = _fingerprint(step, reads, steps, loaded.config.seed)
-        steps.append(PlannedStep(index, name, step, reads, fingerprint))
+        models = {path: path_digest(path) for path in step.model_files()}
+        fingerprint = _fingerprint(step, models, reads, steps, loaded.config.seed)
+        steps.append(PlannedStep(index, name, step, reads, fingerprint, models))
         if isinstance(step, Stage) and not is_second:
             mistakes.extend(_add_columns(step, name, index, key, columns))
     mistakes.extend(_order_mistakes(steps))
@@ -194,13 +197,15 @@ def _order_mistakes(steps: Sequence[PlannedStep]) -> list[Mistake]:
     ]
 
 
-def _fingerprint(step: Step[Any], reads: Mapping[str, Origin], steps: Sequence[PlannedStep], seed: int) -> str:
+def _fingerprint(
+    step: Step[Any], models: Mapping[str, str], reads: Mapping[str, Origin], steps: Sequence[PlannedStep], seed: int
+) -> str:
     return json_digest(
         {
             "stage": type(step).__name__,
             "version": step.version,
-            "settings": _result_settings(step.config, set(step.model_files())),
-            "models": [path_digest(path) for path in step.model_files()],
+            "settings": _result_settings(step.config, set(models)),
+            "models": [models[path] for path in step.model_files()],
             "reads": {
                 column: "source" if origin.owner == SOURCE_OWNER else steps[origin.owner].fingerprint
                 for column, origin in reads.items()

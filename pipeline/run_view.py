@@ -11,6 +11,7 @@ from pipeline.digest import digest
 from pipeline.plan import SOURCE_OWNER, Plan
 from pipeline.run_dir import SOURCE_FOLDER, RunDirectory, owner_folder
 from schemas.columns import DETAIL, DIGEST, LIVE, REASON, REJECTS
+from schemas.config import shown_model
 from schemas.report import PartReport
 
 __all__ = ["FinishedRun"]
@@ -77,7 +78,7 @@ class FinishedRun:
         return {"source": self.run.total(SOURCE_FOLDER), **stages}
 
     def steps(self) -> Sequence[Mapping[str, Any]]:
-        """Return name, use, version, fingerprint and settings (as the config has them) of each step, in order."""
+        """Return name, use, version, fingerprint, settings (as the config has them) and models of each step."""
         return [
             {
                 "name": planned.name,
@@ -85,9 +86,14 @@ class FinishedRun:
                 "version": planned.step.version,
                 "fingerprint": planned.fingerprint,
                 "settings": {key: value for key, value in settings.items() if key not in {"use", "name"}},
+                "models": {shown_model(path): content for path, content in planned.models.items()},
             }
             for planned, settings in zip(self.plan.steps, self.plan.raw["stages"], strict=False)
         ]
+
+    def config(self) -> Mapping[str, Any]:
+        """Return the config as written, without secrets, and without where it ran."""
+        return {key: value for key, value in self.plan.raw.items() if key not in {"run_dir", "ray"}}
 
     def digest(self) -> str:
         """Return the digest of everything a sink may read: equal runs give equal digests."""

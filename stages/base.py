@@ -165,7 +165,14 @@ class RunView(Protocol):
         """Return the summed report of the source and of each stage so far, in order."""
 
     def steps(self) -> Sequence[Mapping[str, Any]]:
-        """Return name, use, version, fingerprint and settings (secrets redacted) of each step, in order."""
+        """Return name, use, version, fingerprint, settings (secrets redacted) and models (name -> digest of the
+        content) of each step, in order."""
+
+    def config(self) -> Mapping[str, Any]:
+        """Return the config as written, without secrets, and without where it ran."""
+
+    def digest(self) -> str:
+        """Return the digest of every value of source and stages: equal data give equal digests."""
 
 
 class Launch(Protocol):

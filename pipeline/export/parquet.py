@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +15,8 @@ import pyarrow.parquet as pq
 from pipeline.export.card import write_configs
 from pipeline.export.durable import committed, place
 from pipeline.export.pieces import Finished, Format, Piece, PieceWriter
+from stages.dataset.croissant import FILE as CROISSANT
+from stages.dataset.croissant import croissant, file_set, record_set
 
 __all__ = ["Parquet"]
 
@@ -26,7 +29,7 @@ BESIDE_THE_CARD = ("rejects.parquet", "*.png", "examples/*.png")
 
 
 class Parquet(Format):
-    """``data/<split>-00000-of-0000N.parquet`` and the card, its configs in the front matter."""
+    """``data/<split>-00000-of-0000N.parquet``, ``croissant.json``, and the card, its configs in the front matter."""
 
     suffix = ".parquet"
 
@@ -49,7 +52,22 @@ class Parquet(Format):
             with committed(self.folder / name) as stream, open(self.dataset.folder / name, "rb") as source:
                 shutil.copyfileobj(source, stream)
         write_configs(self.folder, {split: f"data/{split}-*" for split in self.dataset.splits}, card)
-        return {**shards, **dict.fromkeys(others), "README.md": None}
+        with committed(self.folder / CROISSANT) as stream:
+            stream.write(json.dumps(self._croissant(), indent=1).encode())
+        return {**shards, **dict.fromkeys(others), "README.md": None, CROISSANT: None}
+
+    def _croissant(self) -> dict[str, Any]:
+        """Describe the shards, the rows of each split as records; name and licence are those of the dataset."""
+        file = self.dataset.folder / CROISSANT
+        told = json.loads(file.read_bytes()) if file.is_file() else {}
+        splits = [split for split, rows in self.dataset.splits.items() if rows]
+        sets = [file_set(f"{split}-shards", f"data/{split}-*.parquet") for split in splits]
+        schema = self.dataset.schema
+        records = [record_set(split, {"fileSet": {"@id": f"{split}-shards"}}, schema) for split in splits]
+        name, rows = told.get("name", self.dataset.folder.name), sum(self.dataset.splits.values())
+        return croissant(
+            name, told.get("description", f"{rows} conversations."), told.get("license", ""), sets, records
+        )
 
 
 class _ParquetWriter(PieceWriter):

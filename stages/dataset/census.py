@@ -1,16 +1,29 @@
-"""What is in a dataset, counted while it is written."""
+"""What is in a dataset, counted while it is written, in memory that does not grow with it."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["EXAMPLES", "Census"]
+from stages.checks.language import language_of
+from stages.checks.words import COLOURS
+from stages.dataset.capped import CappedCounter
+from stages.dataset.people import GenderCounts, letters
+
+__all__ = ["EXAMPLES", "OPENING_WORDS", "OTHER_KINDS", "Census"]
 
 EXAMPLES = 6
 """Example samples shown on the card."""
+OPENING_WORDS = 3
+MOST_KINDS = 1000
+OTHER_KINDS = "other kinds"
+LONGEST_TEXT = 300
+"""Characters that a conversation's language is told by, and a question's opening."""
+MOST_WORDS = 1000
+"""Answers with more words are counted as if they had so many."""
 
 
 class Census:
@@ -18,14 +31,21 @@ class Census:
 
     Attributes:
         samples, rows: samples and conversations of each split.
-        kinds: conversations by kind.
+        kinds: conversations by kind; after the first 1000 kinds the others are counted together.
         turns: question-answer pairs by kind.
+        turn_counts: conversations by their number of turns.
         answer_words: words of all answers by kind.
+        answer_lengths: answers by their number of words.
         provenance: conversations by who wrote them.
+        languages: conversations by the language they are in (ISO 639), ``uncertain`` where they are too short to tell.
+        openings: questions by their first three words.
+        colours: names of colours in answers.
+        people: gendered words and occupations in answers.
         checked, doubted: conversations that were checked, and those of them with findings.
         findings: findings by type.
         licenses, hosts, labels: samples by licence and host; boxes by label.
-        transcribed: samples with a transcript.
+        countries: samples by the country code that ends their host's name.
+        pictured, transcribed: samples with an image, with a transcript.
         examples: the first samples, one with each new set of kinds, with all their rows.
     """
 
@@ -34,14 +54,22 @@ class Census:
         self.rows: Counter[str] = Counter()
         self.kinds: Counter[str] = Counter()
         self.turns: Counter[str] = Counter()
+        self.turn_counts: Counter[int] = Counter()
         self.answer_words: Counter[str] = Counter()
-        self.provenance: Counter[str] = Counter()
-        self.licenses: Counter[str] = Counter()
-        self.hosts: Counter[str] = Counter()
-        self.labels: Counter[str] = Counter()
+        self.answer_lengths: Counter[int] = Counter()
+        self.provenance = CappedCounter()
+        self.languages: Counter[str] = Counter()
+        self.openings = CappedCounter()
+        self.colours: Counter[str] = Counter()
+        self.people = GenderCounts()
+        self.licenses = CappedCounter()
+        self.hosts = CappedCounter()
+        self.countries: Counter[str] = Counter()
+        self.labels = CappedCounter()
         self.findings: Counter[str] = Counter()
         self.checked = 0
         self.doubted = 0
+        self.pictured = 0
         self.transcribed = 0
         self.examples: list[Sequence[Mapping[str, Any]]] = []
         self._shown: defaultdict[frozenset[str], int] = defaultdict(int)
@@ -51,9 +79,12 @@ class Census:
         sample = rows[0]
         self.samples[split] += 1
         self.rows[split] += len(rows)
-        self.licenses[sample["license"] or "not stated"] += 1
-        self.hosts[_host(sample["url"])] += 1
-        self.labels.update(box["label"] for box in sample["boxes"] or ())
+        host = _host(sample["url"])
+        self.licenses.add([sample["license"] or "not stated"])
+        self.hosts.add([host])
+        self.countries.update(re.findall(r"\.([a-z]{2})\.?\Z", host))
+        self.labels.add(box["label"] for box in sample["boxes"] or ())
+        self.pictured += bool(sample["images"])
         self.transcribed += sample["transcript"] is not None
         for row in rows:
             self._count_row(row)
@@ -63,15 +94,29 @@ class Census:
             self.examples.append(rows)
 
     def _count_row(self, row: Mapping[str, Any]) -> None:
-        kind = row["kind"]
+        kind = row["kind"] if row["kind"] in self.kinds or len(self.kinds) < MOST_KINDS else OTHER_KINDS
+        questions = [message["content"] for message in row["messages"] if message["role"] == "user"]
         answers = [message["content"] for message in row["messages"] if message["role"] == "assistant"]
+        lengths = [len(answer.split()) for answer in answers]
         self.kinds[kind] += 1
         self.turns[kind] += len(answers)
-        self.answer_words[kind] += sum(len(answer.split()) for answer in answers)
-        self.provenance[row["provenance"]] += 1
+        self.turn_counts[len(answers)] += 1
+        self.answer_words[kind] += sum(lengths)
+        self.answer_lengths.update(min(length, MOST_WORDS) for length in lengths)
+        self.provenance.add([row["provenance"]])
+        self.languages[language_of(" ".join([*questions, *answers])[:LONGEST_TEXT]) or "uncertain"] += 1
+        self.openings.add(opening for question in questions if (opening := _opening(question)))
+        for answer in answers:
+            found = letters(answer)
+            self.colours.update(word for word in found if word in COLOURS)
+            self.people.count(answer, found)
         self.checked += row["findings"] is not None
         self.doubted += bool(row["findings"])
         self.findings.update(finding["type"] for finding in row["findings"] or ())
+
+
+def _opening(question: str) -> str:
+    return " ".join(question[:LONGEST_TEXT].lower().split()[:OPENING_WORDS])
 
 
 def _host(url: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import mlcroissant
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -78,6 +79,24 @@ def test_a_run_with_its_card(tmp_path: Path) -> None:
     assert text.split("```", 2)[2].strip() == original.split("```", 2)[2].strip()
     streamed = load_dataset(str(out), streaming=True)
     assert sum(1 for split in streamed.values() for _ in split) == 40
+
+
+def test_croissant_loads_the_rows(tmp_path: Path) -> None:
+    """mlcroissant finds every row of each split, with its picture decoded, through `croissant.json`."""
+    stages = [{"use": f"{PROBES}{name}"} for name in ("Picky", "Pictures", "Length", "Talk")]
+    write_source(tmp_path, ["a" * (number % 7 + 1) for number in range(30)])
+    run_inline(write_config(tmp_path, [*stages, {"use": "shards", "splits": {"validation": 0.2}}]))
+    dataset, out = tmp_path / "run" / "dataset", tmp_path / "out"
+    export(str(dataset), "parquet", str(out))
+    described = mlcroissant.Dataset(str(out / "croissant.json"))
+    assert not described.metadata.ctx.issues.errors
+    for split, rows in load_from_disk(str(dataset)).items():
+        records = list(described.records(split))
+        assert [record[f"{split}/id"].decode() for record in records] == rows["id"]
+        assert [record[f"{split}/images"][0].size for record in records] == [row["images"][0].size for row in rows]
+        words = [[turn[f"{split}/messages/content"].decode() for turn in record[f"{split}/messages"]]
+                 for record in records]
+        assert words == [[turn["content"] for turn in row["messages"]] for row in rows]
 
 
 def test_a_split_without_rows_stays(tmp_path: Path) -> None:

@@ -7,13 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import mlcroissant
 import pytest
+import yaml
+from datasets import load_dataset
 from huggingface_hub import DatasetCard, DatasetCardData
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from PIL import Image
 
 from pipeline.execute import Result
-from stages.dataset.card import escape, table
+from stages.dataset.capped import CappedCounter
+from stages.dataset.markdown import escape, table
+from stages.dataset.rows import features
+from stages.dataset.thresholds import thresholds
 from tests.pipeline.runs import PROBES, run_inline, write_config
 
 STAGES = [{"use": f"{PROBES}Picky"}, {"use": f"{PROBES}Pictures"}, {"use": f"{PROBES}Length"}, {"use": f"{PROBES}Talk"}]
@@ -107,11 +114,13 @@ def test_hostile_sample(tmp_path: Path) -> None:
     tokens = list(tokens_of(card))
     assert not {token.type for token in tokens} & {"html_block", "html_inline", "link_open", "s_open", "hr"}
     pictures = [token.attrs["src"] for token in tokens if token.type == "image"]
-    assert pictures == ["clip_scores.png", *(f"examples/{number}.png" for number in range(6))]
+    assert pictures == ["clip_scores.png", "lengths.png", *(f"examples/{number}.png" for number in range(6))]
     for heading, (header, *lines) in tables_of(card).items():
         assert all(len(line) == len(header) for line in lines), heading
     kinds = {line[0] for line in tables_of(card)["Kinds"][1:]}
     assert "<script>alert(1)</script>" in kinds
+    begun = {line[0] for line in tables_of(card)["Questions begin with"][1:]}
+    assert {"<script>alert(1)</script>", "a | b", "<!-- the rest"} <= begun
     DatasetCard(card)
 
 
@@ -198,3 +207,138 @@ def test_how_it_was_made(tmp_path: Path) -> None:
     assert [line[0] for line in lines] == ["picky", "pictures", "length", "talk", "keyed", "shards"]
     assert [line[3] for line in lines] == [step["fingerprint"][:12] for step in result.view.steps()]
     assert lines[-1][4] == "splits={'test': 0.5}"
+
+
+def front_of(card: str) -> dict[str, Any]:
+    """Return the metadata at a card's top."""
+    read: dict[str, Any] = yaml.safe_load(card.split("---\n", 2)[1])
+    return read
+
+
+ENGLISH = "The dog is running across the green field behind the house with a ball in its mouth."
+GERMAN = "Der Hund läuft mit einem Ball im Maul über die grüne Wiese hinter dem Haus und bellt dabei laut."
+
+
+def talk(*turns: str, kind: str = "chat") -> dict[str, Any]:
+    """Return a conversation of questions and answers in turn."""
+    roles = ["user", "assistant"] * (len(turns) // 2)
+    messages = [{"role": role, "content": text} for role, text in zip(roles, turns, strict=True)]
+    return {"kind": kind, "messages": messages}
+
+
+def test_metadata_loads_the_folder(tmp_path: Path) -> None:
+    """`load_dataset` finds the splits and the features in the card, as the hub does; an empty split is not named."""
+    rows = [{"id": str(number), "captions": ["a" * number + "b"]} for number in range(5)]
+    card, _ = card_of(tmp_path, rows)
+    assert front_of(card)["configs"][0]["data_files"] == [{"split": "train", "path": "train/*.arrow"}]
+    loaded = load_dataset(str(tmp_path / "run" / "dataset"), cache_dir=str(tmp_path / "cache"))
+    assert {name: len(split) for name, split in loaded.items()} == {"train": 5}
+    assert loaded["train"].features == features()
+    assert front_of(card)["task_categories"] == ["image-text-to-text", "visual-question-answering"]
+
+
+def test_languages_are_measured(tmp_path: Path) -> None:
+    """Languages are those of the conversations; what is too short to tell is counted as uncertain, not guessed."""
+    texts = [ENGLISH, ENGLISH, GERMAN]
+    rows: list[dict[str, Any]] = [
+        {"id": str(number), "captions": ["abc"], "source_conversations": [talk(text, text)]}
+        for number, text in enumerate(texts)
+    ]
+    rows.append({"id": "x", "captions": ["abc"], "source_conversations": [talk("123", "4")]})
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run_inline(write_config(tmp_path, [{"use": "shards", "splits": {}}]))
+    card = (tmp_path / "run" / "dataset" / "README.md").read_text()
+    assert front_of(card)["language"] == ["en", "de"]
+    assert tables_of(card)["Languages"][1:] == [["en", "2"], ["de", "1"], ["uncertain", "1"]]
+    assert front_of(card)["task_categories"] == ["question-answering"], "no sample has an image"
+
+
+def test_questions_turns_colours_and_people(tmp_path: Path) -> None:
+    """How questions begin, turns, colours and gendered words beside occupations are counted in what was written."""
+    answers = "A chef in a red hat cooks. He smiles.", "Red and blue."
+    chat = talk("What is the  man doing?", answers[0], "what is THE colour?", answers[1])
+    other = talk("Who is it?", "She is a doctor, and nurses help her.")
+    rows = [{"id": "1", "captions": ["abc"], "image_url": "https://shop.example.de/x", "source_conversations": [chat]},
+            {"id": "2", "captions": ["abc"], "image_url": "http://example.com/x", "source_conversations": [other]}]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run_inline(write_config(tmp_path, [{"use": "shards", "splits": {}}]))
+    card = (tmp_path / "run" / "dataset" / "README.md").read_text()
+    tables = tables_of(card)
+    assert tables["Questions begin with"][1:] == [["what is the", "2"], ["who is it?", "1"]]
+    assert tables["Turns"][1:] == [["1", "1"], ["2", "1"]]
+    assert tables["Colours"][1:] == [["red", "2"], ["blue", "1"]]
+    assert tables["People"][1:] == [["chef", "0", "0", "0", "1"], ["doctor", "1", "0", "0", "0"],
+                                    ["nurse", "1", "0", "0", "0"]]
+    assert tables["Geography"][1:] == [["de", "1"]]
+    assert "Answers have 2 words for women and\n1 for men" in card
+    assert "Half of the answers have at most 8 words, the longest 9." in card
+
+
+def test_thresholds_are_drawn(tmp_path: Path) -> None:
+    """Each column of numbers that `filter` compares with one has its histogram and its threshold."""
+    rows = [{"id": str(number), "captions": ["a" * (number + 1)]} for number in range(9)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    stages = [*STAGES, {"use": "filter", "keep": "length >= 3 and clip_score > -1.5"}, {"use": "shards", "splits": {}}]
+    run_inline(write_config(tmp_path, stages))
+    card = (tmp_path / "run" / "dataset" / "README.md").read_text()
+    assert "## Filtered by length" in card
+    assert "`filter` compares it with 3." in card
+    assert "`filter` compares it with -1.5." in card
+    with Image.open(tmp_path / "run" / "dataset" / "column-length.png") as picture:
+        assert picture.mode == "RGBA"
+        assert picture.getpixel((0, 0))[3] == 0, "the background is the page's, light or dark"
+
+
+@pytest.mark.parametrize(("keep", "found"), [
+    ("clip_score >= 0.25 and width >= 64", {"clip_score": [0.25], "width": [64.0]}),
+    ('0.5 > x or "a.b" < -3', {"x": [0.5], "a.b": [-3.0]}),
+    ("x between 1 and 2.5", {"x": [1.0, 2.5]}),
+    ("not (x = 4)", {"x": [4.0]}),
+    ("abs(x) > 1 and name = '5' and flag", {}),
+    ("x + 1 > 2 and x > y", {}),
+])
+def test_thresholds(keep: str, found: dict[str, list[float]]) -> None:
+    """A threshold is a number that a column itself is compared with, wherever it stands in the expression."""
+    assert thresholds([{"use": "filter", "settings": {"keep": keep}}]) == found
+
+
+def test_capped_counter() -> None:
+    """However many names there are, few are held, the frequent ones among them, short of at most the error it tells."""
+    counter = CappedCounter(cap=10)
+    for number in range(5000):
+        counter.add([f"rare {number}", "often", *(["sometimes"] if number % 3 == 0 else [])])
+    assert len(counter) <= 20
+    assert 5000 - counter.error <= counter["often"] <= 5000
+    assert 1667 - counter.error <= counter["sometimes"] <= 1667
+    assert counter.error <= 12000 / 10, "Misra and Gries: at most the number of names counted over the cap"
+    exact = CappedCounter(cap=10)
+    exact.add(["a", "b", "a"])
+    assert (exact, exact.error) == ({"a": 2, "b": 1}, 0)
+
+
+def test_cost_and_models(tmp_path: Path) -> None:
+    """Seconds of each stage stand in the last section; the config that is told gives the same fingerprints."""
+    card, result = card_of(tmp_path, [{"id": "1", "captions": ["abc"]}])
+    assert card.rindex("\n## ") == card.index("\n## Cost and time")
+    listed = [line[0] for line in tables_of(card)["Cost and time"][1:]]
+    assert listed == ["picky", "pictures", "length", "talk", "shards"]
+    told = yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])
+    again = tmp_path / "again.yaml"
+    again.write_text(yaml.safe_dump(told | {"run_dir": "again"}))
+    repeated, _ = run_inline(again)
+    assert [step["fingerprint"] for step in repeated.view.steps()] == [
+        step["fingerprint"] for step in result.view.steps()
+    ]
+    assert repeated.view.digest() == result.view.digest()
+
+
+def test_croissant(tmp_path: Path) -> None:
+    """`mlcroissant` takes the description without an error and loads the rejected rows with it."""
+    rows = [{"id": str(number), "captions": ["reject" if number % 2 else "abc"]} for number in range(6)]
+    card_of(tmp_path, [*rows, {"id": "<b>", "captions": ["reject"]}], name="a-name")
+    described = mlcroissant.Dataset(str(tmp_path / "run" / "dataset" / "croissant.json"))
+    assert not described.metadata.ctx.issues.errors
+    assert described.metadata.name == "a-name"
+    records = list(described.records("rejects"))
+    assert [record["rejects/id"] for record in records] == [b"1", b"3", b"5", b"<b>"]
+    assert {record["rejects/reason"] for record in records} == {b"unwanted"}

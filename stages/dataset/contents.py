@@ -1,0 +1,108 @@
+"""The card's sections on what is in the dataset."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stages.dataset.census import OPENING_WORDS, Census
+from stages.dataset.markdown import counts_table, escape, ordered, table
+from stages.dataset.scores import lengths
+
+__all__ = ["bias", "contents", "examples"]
+
+THUMBNAIL = (256, 256)
+MOST_SHOWN = 30
+"""Occupations in the table."""
+
+
+def contents(folder: Path, census: Census) -> str:
+    """Return what was counted, each under its heading."""
+    kinds = table(
+        ["kind", "conversations", "turns", "words an answer"],
+        [(kind, count, census.turns[kind], f"{census.answer_words[kind] / max(1, census.turns[kind]):.1f}")
+         for kind, count in ordered(census.kinds)],
+    )
+    turns = {str(number): count for number, count in sorted(census.turn_counts.items())}
+    sections = [f"### Kinds\n\n{kinds}", f"### Turns\n\n{table(['turns', 'conversations'], turns.items())}",
+                lengths(folder, census)]
+    opening = f"first {OPENING_WORDS} words"
+    parts = [
+        ("Languages", ["language", "conversations"], census.languages),
+        ("Questions begin with", [opening, "questions"], census.openings),
+        ("Written by", ["by", "conversations"], census.provenance),
+        ("Licences", ["licence", "samples"], census.licenses),
+        ("Hosts", ["host", "samples"], census.hosts),
+        ("Objects", ["label", "boxes"], census.labels),
+        ("Colours", ["word in an answer", "times"], census.colours),
+        ("Findings", ["type", "findings"], census.findings),
+    ]
+    for title, header, counts in parts:
+        error = getattr(counts, "error", 0)
+        if counts or error:
+            note = f"\nMore names than were held: counts may be up to {error} too low.\n" if error else ""
+            sections.append(f"### {title}\n\n{counts_table(header, counts)}{note}")
+    spoken = f"{census.transcribed} samples have a transcript.\n\n" if census.transcribed else ""
+    checked = (
+        f"{census.checked} conversations were checked against captions, boxes and transcript before they were kept; "
+        f"{census.doubted} of them have findings, told in the column `findings`.\n\n" if census.checked else ""
+    )
+    return f"## What is in it\n\n{spoken}{checked}" + "\n".join(filter(None, sections))
+
+
+def bias(census: Census) -> str:
+    """Return counts by which somebody can balance the data: people, and where pictures come from."""
+    said = census.people.words
+    without = census.samples.total() - census.countries.total()
+    found = sorted(census.people.occupations.items(), key=lambda item: (-item[1].total(), item[0]))
+    beside = ["women", "men", "both", "neither"]
+    rows = [(occupation, *(counts[each] for each in beside)) for occupation, counts in found[:MOST_SHOWN]]
+    none = "No answer names an occupation of our list.\n"
+    occupations = table(["occupation", *beside], rows) if rows else none
+    countries = counts_table(["country code", "samples"], census.countries) if census.countries else (
+        "No host's name ends in a country's code.\n")
+    return f"""## Bias, as counts
+
+These are counts of words and names, not judgements. Answers have {said['women']} words for women and
+{said['men']} for men (she, woman, mother; he, man, father).
+
+### People
+
+Sentences of answers that name an occupation, by the gendered words that stand in the same sentence:
+
+{occupations}
+### Geography
+
+Samples by the country code at the end of their host's name; {without} have none:
+
+{countries}"""
+
+
+def examples(folder: Path, census: Census) -> str:
+    """Return example samples with small pictures."""
+    if not census.examples:
+        return ""
+    (folder / "examples").mkdir()
+    return "## Examples\n\n" + "\n".join(_example(folder, index, rows) for index, rows in enumerate(census.examples))
+
+
+def _example(folder: Path, index: int, rows: Sequence[Mapping[str, Any]]) -> str:
+    name = f"examples/{index}.png"
+    _thumbnail(rows[0]["images"][0]["bytes"], folder / name)
+    lines = [f"### {escape(rows[0]['id'])}\n\n![sample {escape(rows[0]['id'])}]({name})\n"]
+    for row in rows:
+        lines.append(f"**{escape(row['kind'])}** ({escape(row['provenance'])})\n")
+        lines += [f"> {message['role']}: {escape(message['content'])}\n>" for message in row["messages"]]
+        lines[-1] = lines[-1].removesuffix("\n>") + "\n"
+    return "\n".join(lines)
+
+
+def _thumbnail(image: bytes, file: Path) -> None:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(image)) as picture:
+        small = picture.convert("RGB")
+        small.thumbnail(THUMBNAIL)
+        small.save(file)
