@@ -11,7 +11,7 @@ import pyarrow as pa
 from schemas.errors import ConfigError, Mistake
 from stages.dataset.reading import count_rows, find_shards, read_batches, read_schema
 
-__all__ = ["FinishedDataset"]
+__all__ = ["FinishedDataset", "nothing_there"]
 
 SLICE_ROWS = 16
 """Rows in memory at once, beside the record batch they are cut from."""
@@ -41,7 +41,7 @@ class FinishedDataset:
         self.folder = Path(folder).resolve()
         self._shards = find_shards(self.folder)
         if not self._shards:
-            raise ConfigError("command line", [Mistake("DATASET_DIR", folder, _nothing_there(folder, self.folder))])
+            raise ConfigError("command line", [Mistake("DATASET_DIR", folder, nothing_there(folder, self.folder))])
         self._rows = {shard: count_rows(shard) for shards in self._shards.values() for shard in shards}
         self.splits = {split: sum(self._rows[shard] for shard in shards) for split, shards in self._shards.items()}
         self.schema = read_schema(next(shard for shards in self._shards.values() for shard in shards))
@@ -85,7 +85,8 @@ class FinishedDataset:
         return state.hexdigest()
 
 
-def _nothing_there(given: str, folder: Path) -> str:
+def nothing_there(given: str, folder: Path) -> str:
+    """Return why there is no dataset in ``folder``, which the user called ``given``."""
     if "://" in given:
         return "must be a local folder; copy the dataset here first"
     if not folder.exists():

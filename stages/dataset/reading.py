@@ -17,7 +17,7 @@ from schemas.errors import FatalError
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-__all__ = ["count_rows", "find_shards", "open_dataset", "read_batches", "read_schema"]
+__all__ = ["SPLITS", "count_rows", "find_shards", "open_dataset", "read_batches", "read_schema"]
 
 SPLITS: Final = "dataset_dict.json"
 """Names the splits of the Arrow layout."""
