@@ -60,7 +60,8 @@ class AcrossRows:
         for check, hashes in (("sample_in_two_splits", self._samples), ("cluster_in_two_splits", self._clusters)):
             for row, first in _elsewhere(np.asarray(hashes), splits):
                 what = "sample" if check == "sample_in_two_splits" else "duplicate cluster"
-                self._add(report, row, check, f"its {what} is in {self._names[splits[first]]} too: {self._place(first)}")
+                other = self._names[splits[first]]
+                self._add(report, row, check, f"its {what} is in {other} too: {self._place(first)}")
 
     def _add(self, report: Report, row: int, check: str, message: str) -> None:
         file, number = self._where(row)

@@ -111,7 +111,7 @@ class SplitWriter:
     def _fitting(self, table: pa.Table) -> int:
         """Return how many of the rows still go into the open shard."""
         if self.shard.size_with(table) <= self.max_shard_bytes:
-            return table.num_rows
+            return int(table.num_rows)
         return bisect_right(
             range(1, table.num_rows + 1), self.max_shard_bytes,
             key=lambda count: self.shard.size_with(table.slice(0, count)),
