@@ -51,7 +51,7 @@ def check_files(folder: Path, report: Report) -> Mapping[str, list[str]]:
         for name in sorted(known):
             if not (folder / name).is_file():
                 report.add(name, "missing", "the index names it")
-    return {split: [name for name in names if (folder / name).is_file()] for split, names in named.items()}
+    return {split: [name for name in names if _inside(folder, name)] for split, names in named.items()}
 
 
 def check_rejects(folder: Path, report: Report) -> None:
@@ -81,12 +81,17 @@ def _manifest(folder: Path, report: Report) -> Manifest | None:
     return None
 
 
+def _inside(folder: Path, name: str) -> bool:
+    file = folder / name
+    return file.is_file() and file.resolve().is_relative_to(folder)
+
+
 def _check_file(folder: Path, named: DatasetFile, report: Report) -> None:
     file = folder / named.file
     if not file.resolve().is_relative_to(folder):
         report.add(named.file, "manifest", "is outside the dataset's folder")
         return
-    if not file.is_file():
+    if not _inside(folder, named.file):
         report.add(named.file, "missing", "the manifest names it")
         return
     found = describe_file(folder, named.file, named.rows)
