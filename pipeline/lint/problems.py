@@ -67,4 +67,7 @@ class Report:
 
     def to_json(self) -> Mapping[str, Any]:
         """Return the report as JSON values."""
-        return {"sound": self.sound, **asdict(self)}
+        return {
+            "sound": self.sound, "rows": dict(self.rows), "images": self.images, "recordings": self.recordings,
+            "findings": dict(self.findings), "problems": [asdict(problem) for problem in self.problems],
+        }
