@@ -23,6 +23,7 @@ class ArrowShard:
     def __init__(self, stream: pa.NativeFile, schema: pa.Schema) -> None:
         self.stream = stream
         self._writer = pa.ipc.new_stream(stream, schema)
+        self._schema_bytes = schema.serialize().size
 
     def write(self, table: pa.Table) -> None:
         """Append rows."""
@@ -31,7 +32,8 @@ class ArrowShard:
     def size_with(self, table: pa.Table) -> int:
         """Return how long the file would be if it held these rows too."""
         batches = table.to_batches()
-        return int(self.stream.tell() + sum(map(pa.ipc.get_record_batch_size, batches)) + END_BYTES)
+        begun = self.stream.tell() or self._schema_bytes  # Arrow writes the schema with the first batch
+        return int(begun + sum(map(pa.ipc.get_record_batch_size, batches)) + END_BYTES)
 
     def finish(self) -> None:
         """Write the end."""
