@@ -25,7 +25,7 @@ from pipeline.plan import make_plan
 from schemas.columns import CONVERSATIONS
 from schemas.errors import ConfigError, FatalError
 from stages.dataset.manifest import read_manifest
-from stages.dataset.reading import read_batches
+from stages.dataset.reading import open_dataset, read_batches
 from stages.shards import Shards, ShardsConfig
 from tests.pipeline.runs import PROBES, Quiet, run_inline, tree, write_config
 
@@ -416,3 +416,17 @@ def test_pictures_are_stored_as_they_came(tmp_path: Path) -> None:
     stored = dataset["train"].cast_column("images", List(Image(decode=False)))[0]["images"][0]["bytes"]
     assert stored == result.view.table(0, ["image_bytes"])["image_bytes"][0].as_py()
     assert Pictures.open(io.BytesIO(stored)).format == "PNG"
+
+
+@pytest.mark.parametrize("format_", ["arrow", "parquet"])
+def test_the_connector_opens_either_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str
+) -> None:
+    """Rows and images of both splits are there, in order."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    rows = [sample(number) for number in range(20)]
+    run_inline(configured(tmp_path, rows, splits={"validation": 0.4}, format=format_))
+    opened = open_dataset(str(tmp_path / "run" / "dataset"))
+    assert list(opened) == ["train", "validation"]
+    assert sorted(rows_of(opened)) == sorted(row["id"] for row in rows)
+    assert opened["train"][0]["images"][0].size[0] == int(opened["train"][0]["id"][1:]) + 1
