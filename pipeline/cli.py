@@ -160,6 +160,23 @@ def export(
 
 
 @app.command()
+def lint(dataset_dir: DatasetDir, json: AsJson = False) -> None:
+    """Check everything one can check of a dataset; one line a problem, exit 1 where there is an error."""
+    from pipeline.lint.run import lint
+    from pipeline.progress import row_progress
+    from pipeline.show import print_json, show_report
+
+    if json:
+        report = lint(dataset_dir)
+        print_json(report.to_json())
+    else:
+        with row_progress("lint") as progress:
+            report = lint(dataset_dir, progress)
+        show_report(report)
+    raise typer.Exit(DONE if report.sound else FAILED)
+
+
+@app.command()
 def push(
     dataset_dir: DatasetDir, repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="As owner/name.")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,

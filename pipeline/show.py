@@ -12,6 +12,7 @@ from rich.table import Table
 
 from pipeline.execute import Result
 from pipeline.funnel import Funnel, FunnelStage
+from pipeline.lint.problems import Report
 from pipeline.peek import columns_of, peek
 from pipeline.plan import SOURCE_OWNER, Plan, PlannedStep
 from pipeline.run_dir import RunDirectory
@@ -19,7 +20,7 @@ from pipeline.story import Chapter
 from pipeline.worker import prepare
 from stages.base import Sink, Stage, Step
 
-__all__ = ["print_json", "show_end", "show_funnel", "show_plan", "show_story"]
+__all__ = ["print_json", "show_end", "show_funnel", "show_plan", "show_report", "show_story"]
 
 LOG_WIDTH = 132
 """Columns of a table that goes to a file or a pipe, in characters."""
@@ -204,3 +205,14 @@ def _line(text: str) -> None:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def show_report(report: Report) -> None:
+    """Print what lint found, a line a problem, and what it has seen."""
+    for problem in report.problems:
+        print(problem)
+    rows = ", ".join(f"{split} {count} rows" for split, count in report.rows.items())
+    errors = sum(problem.severity == "error" for problem in report.problems)
+    seen = f"{rows}; {report.images} images, {report.recordings} recordings decoded"
+    found = f"{report.findings.total()} findings told; " if report.findings else ""
+    print(f"{seen}; {found}{errors} errors, {len(report.problems) - errors} warnings")

@@ -15,6 +15,8 @@ from schemas.config import ExistingPath, StageConfig
 from schemas.errors import Reject
 from schemas.storage import Storage
 from stages.base import Launch, RunView, Sink, Stage, rows_to_table
+from stages.dataset.files import FileFormat, SplitWriter, write_split_names
+from stages.dataset.manifest import MANIFEST, REJECTS_FILE, Manifest, describe_rejects
 from stages.dataset.rows import ROW_COLUMNS, conversation_columns, dataset_rows, features, has_conversation
 from stages.dataset.truth import read_truth
 
@@ -33,8 +35,11 @@ class ShardsConfig(StageConfig):
     """Split -> share of the samples; the rest is ``train``. Duplicates that ``dedupe`` has left (``duplicate_cluster``)
     come into one split together. A sample keeps its split when others come or go; every kind of conversation has the
     same chance, so that each split holds about its share of each."""
+    format: FileFormat = "arrow"
+    """``arrow``: what ``datasets.load_from_disk`` maps; ``parquet``: what ``datasets.load_dataset`` and the hub
+    stream."""
     max_shard_bytes: int = Field(500_000_000, ge=1)
-    """A shard is closed once it is this long."""
+    """No shard gets longer, unless its only row is."""
     truth: ExistingPath | None = None
     """JSON lines of ``{id, trouble}`` where trouble was planted: the card then shows what the stages did about it."""
 
@@ -59,6 +64,7 @@ class Shards(Stage[ShardsConfig], Sink[ShardsConfig]):
     """Gives every sample its split, then writes ``dataset/``."""
 
     name = "shards"
+    version = 2
     Config = ShardsConfig
     consumes_every = CONVERSATIONS
     optional = pa.schema([(CLUSTER, pa.string())])
@@ -89,15 +95,15 @@ class Shards(Stage[ShardsConfig], Sink[ShardsConfig]):
         return {"split": TRAIN}
 
     def write(self, run: RunView, into: Storage, launch: Launch) -> Mapping[str, Any]:
-        """Write the splits, ``rejects.parquet`` and the card."""
+        """Write the splits, ``rejects.parquet``, the card, and the manifest last."""
         from stages.dataset.card import write_card
         from stages.dataset.census import Census
-        from stages.dataset.files import SplitWriter, write_split_names
 
         folder = Path(into.root)
         splits = [TRAIN, *self.config.splits]
         writers = {
-            split: SplitWriter(folder / split, split, features(), self.config.max_shard_bytes) for split in splits
+            split: SplitWriter(folder, split, features(), self.config.format, self.config.max_shard_bytes)
+            for split in splits
         }
         conversations = conversation_columns(run.columns())
         columns = [name for name in (*ROW_COLUMNS, *conversations, "split") if name in run.columns().names]
@@ -108,11 +114,13 @@ class Shards(Stage[ShardsConfig], Sink[ShardsConfig]):
                 census.count(sample["split"], rows)
                 for row in rows:
                     writers[sample["split"]].write(row)
-        for writer in writers.values():
-            writer.close()
-        rejects = _write_rejects(run, folder / "rejects.parquet")
-        summary = write_card(folder, run, census, rejects, self.config.truth)
-        write_split_names(folder, splits)
+        shards = {split: writer.close() for split, writer in writers.items()}
+        rejects = _write_rejects(run, folder / REJECTS_FILE)
+        summary = write_card(folder, run, census, rejects, self.config.truth, self.config.format)
+        if self.config.format == "arrow":
+            write_split_names(folder, splits)
+        manifest = Manifest(format=self.config.format, splits=shards, rejects=describe_rejects(folder))
+        (folder / MANIFEST).write_bytes(manifest.to_json())
         return summary
 
 

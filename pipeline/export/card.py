@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.export.durable import committed
+from stages.dataset.configs import card_with_configs
 
 __all__ = ["write_configs"]
-
-LOAD_FROM_DISK = re.compile(r"```python\nfrom datasets import load_from_disk\n.*?```", re.DOTALL)
-"""How a card says its folder is loaded, which the exported folder is not."""
-
-LOAD = """```python
-from datasets import load_dataset
-dataset = load_dataset(".", streaming=True)  # this folder; on the hub, the repository's name
-```"""
 
 
 def write_configs(folder: Path, patterns: Mapping[str, str], card: Path | None = None) -> None:
@@ -25,18 +17,8 @@ def write_configs(folder: Path, patterns: Mapping[str, str], card: Path | None =
     Args:
         folder: the exported folder.
         patterns: split -> pattern of its files, relative to the folder.
-        card: the dataset's own card, to be continued; None writes the front matter alone.
+        card: the dataset's own card, to be continued where there is one.
     """
-    from huggingface_hub import DatasetCard, DatasetCardData
-
-    data_files = [{"split": split, "path": pattern} for split, pattern in patterns.items()]
-    configs = [{"config_name": "default", "data_files": data_files}]
-    if card is None or not card.is_file():
-        text = f"---\n{DatasetCardData(configs=configs).to_yaml()}\n---\n"
-    else:
-        continued = DatasetCard(card.read_text(encoding="utf-8"), ignore_metadata_errors=True)
-        continued.data["configs"] = configs
-        continued.text = LOAD_FROM_DISK.sub(lambda _: LOAD, continued.text, count=1)
-        text = str(continued)
+    told = card.read_text(encoding="utf-8") if card is not None and card.is_file() else None
     with committed(folder / "README.md") as stream:
-        stream.write(text.encode())
+        stream.write(card_with_configs(patterns, told).encode())

@@ -5,24 +5,22 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.export.card import write_configs
 from pipeline.export.durable import committed, place
 from pipeline.export.pieces import Finished, Format, Piece, PieceWriter
 from stages.dataset.croissant import FILE as CROISSANT
-from stages.dataset.croissant import croissant, file_set, record_set
+from stages.dataset.croissant import croissant, describe_shards
+from stages.dataset.files import shard_pattern
+from stages.dataset.manifest import MANIFEST, DatasetFile, Manifest, describe_rejects
+from stages.dataset.parquet import ParquetShard
 
 __all__ = ["Parquet"]
-
-GROUP_ROWS = 100
-GROUP_BYTES = 32 << 20
-"""A row group is what a reader holds in memory; these are the bounds of the dataset's own record batches."""
 
 BESIDE_THE_CARD = ("rejects.parquet", "*.png", "examples/*.png")
 """What a dataset's card shows and names."""
@@ -51,60 +49,52 @@ class Parquet(Format):
         for name in others:
             with committed(self.folder / name) as stream, open(self.dataset.folder / name, "rb") as source:
                 shutil.copyfileobj(source, stream)
-        write_configs(self.folder, {split: f"data/{split}-*" for split in self.dataset.splits}, card)
+        write_configs(self.folder, {split: shard_pattern("parquet", split) for split in self.dataset.splits}, card)
         with committed(self.folder / CROISSANT) as stream:
             stream.write(json.dumps(self._croissant(), indent=1).encode())
-        return {**shards, **dict.fromkeys(others), "README.md": None, CROISSANT: None}
+        self._write_manifest(shards)
+        return {**shards, **dict.fromkeys([*others, "README.md", CROISSANT, MANIFEST])}
 
     def _croissant(self) -> dict[str, Any]:
         """Describe the shards, the rows of each split as records; name and licence are those of the dataset."""
         file = self.dataset.folder / CROISSANT
         told = json.loads(file.read_bytes()) if file.is_file() else {}
-        splits = [split for split, rows in self.dataset.splits.items() if rows]
-        sets = [file_set(f"{split}-shards", f"data/{split}-*.parquet") for split in splits]
-        schema = self.dataset.schema
-        records = [record_set(split, {"fileSet": {"@id": f"{split}-shards"}}, schema) for split in splits]
+        patterns = {split: shard_pattern("parquet", split) for split, rows in self.dataset.splits.items() if rows}
+        sets, records = describe_shards(patterns, self.dataset.schema, "parquet")
         name, rows = told.get("name", self.dataset.folder.name), sum(self.dataset.splits.values())
         return croissant(
             name, told.get("description", f"{rows} conversations."), told.get("license", ""), sets, records
         )
 
+    def _write_manifest(self, shards: Mapping[str, Piece]) -> None:
+        splits: dict[str, list[DatasetFile]] = {split: [] for split in self.dataset.splits}
+        for name, piece in shards.items():
+            described = DatasetFile(file=name, rows=piece.rows, bytes=piece.bytes, sha256=piece.sha256)
+            splits[piece.split].append(described)
+        manifest = Manifest(format="parquet", splits=splits, rejects=describe_rejects(self.folder))
+        with committed(self.folder / MANIFEST) as stream:
+            stream.write(manifest.to_json())
+
 
 class _ParquetWriter(PieceWriter):
     def __init__(self, stream: BinaryIO, schema: pa.Schema) -> None:
         super().__init__()
-        self.stream = stream
-        # As `datasets` writes for the hub: a page index for its viewer, and pages cut by content, so that the hub
-        # stores what two versions of a dataset have in common once.
-        self.writer = pq.ParquetWriter(self.stream, schema, write_page_index=True, use_content_defined_chunking=True)
-        self.waiting: list[pa.Table] = []
-        self._waiting_rows = self._waiting_bytes = 0
+        self.shard = ParquetShard(stream, schema)
 
     def write(self, table: pa.Table, first: int) -> None:
         """Append rows, a row group when there are enough."""
-        self.waiting.append(table)
+        self.shard.write(table)
         self.rows += table.num_rows
         self.images += int(pc.sum(pc.list_value_length(table["images"])).as_py() or 0)
-        self._waiting_rows += table.num_rows
-        self._waiting_bytes += table.nbytes
-        if self._waiting_rows >= GROUP_ROWS or self._waiting_bytes >= GROUP_BYTES:
-            self._write_group()
 
     def size(self) -> int:
         """Return the bytes written, and of the rows that wait."""
-        return self.stream.tell() + self._waiting_bytes
+        return self.shard.size()
 
     def finish(self) -> None:
         """Write the last row group and the footer."""
-        if self.waiting:
-            self._write_group()
-        self.close()
+        self.shard.finish()
 
     def close(self) -> None:
-        """Close pyarrow's writer, which would otherwise try to when the stream is gone."""
-        self.writer.close()
-
-    def _write_group(self) -> None:
-        table = pa.concat_tables(self.waiting).combine_chunks()
-        self.writer.write_table(table, row_group_size=table.num_rows)
-        self.waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
+        """Close the shard, which would otherwise try to when the stream is gone."""
+        self.shard.close()

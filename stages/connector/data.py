@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
 import numpy as np
 import pyarrow.compute as pc
 import torch
@@ -17,7 +16,11 @@ from torch import Tensor
 
 from schemas.errors import FatalError
 from stages.connector.chat_format import CONTEXT, IGNORED, IMAGE, ChatFormat, Encoded
+from stages.dataset.reading import open_dataset
 from stages.wordings import BRIEF, drawn
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 __all__ = ["Batch", "Example", "Split", "alignment", "collate", "load_splits", "plan", "read_examples"]
 
@@ -51,7 +54,7 @@ class Example:
 class Split:
     """One split of the dataset: its rows, and the image of a sample."""
 
-    def __init__(self, rows: datasets.Dataset) -> None:
+    def __init__(self, rows: Dataset) -> None:
         self.rows = rows
         self._row_of: dict[str, int] = {}
         for row, sample in enumerate(rows["id"]):
@@ -78,7 +81,7 @@ def load_splits(folder: str) -> tuple[Split, Split]:
         FatalError: it is no such dataset, or a split is missing.
     """
     try:
-        splits = datasets.load_from_disk(folder)
+        splits = open_dataset(folder)
     except (OSError, ValueError) as error:
         raise FatalError(f"cannot open the dataset {folder}: {error}") from error
     for name in ("train", "validation"):

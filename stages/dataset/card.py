@@ -10,8 +10,10 @@ import pyarrow as pa
 
 from stages.base import RunView
 from stages.dataset.census import Census
+from stages.dataset.configs import LOAD_ARROW, LOAD_PARQUET
 from stages.dataset.contents import bias, contents, examples
 from stages.dataset.croissant import write_croissant
+from stages.dataset.files import FileFormat
 from stages.dataset.front_matter import front_matter
 from stages.dataset.making import cost, limits, making
 from stages.dataset.markdown import escape, table
@@ -22,7 +24,7 @@ __all__ = ["write_card"]
 
 
 def write_card(
-    folder: Path, run: RunView, census: Census, rejects: pa.Table, truth_file: str | None
+    folder: Path, run: RunView, census: Census, rejects: pa.Table, truth_file: str | None, format_: FileFormat
 ) -> Mapping[str, Any]:
     """Write ``README.md``, its pictures and ``croissant.json`` into the dataset's folder.
 
@@ -32,14 +34,15 @@ def write_card(
         census: counts of the dataset.
         rejects: every rejected row (``id, url, stage, reason, detail``).
         truth_file: JSON lines of planted trouble, or None.
+        format_: of the shards.
 
     Returns:
         The summary for ``showtell status``.
     """
     against = compare_with_truth(truth_file, rejects)
     sections = [
-        front_matter(folder, run, census),
-        _introduction(run, census),
+        front_matter(run, census, format_),
+        _introduction(run, census, format_),
         funnel(run),
         scores(folder, run),
         duplicates(run),
@@ -53,13 +56,13 @@ def write_card(
         cost(run),
     ]
     (folder / "README.md").write_text("\n".join(section for section in sections if section), encoding="utf-8")
-    write_croissant(folder, run.name, census)
+    write_croissant(folder, run.name, census, format_)
     summary: dict[str, Any] = {f"{split} rows": rows for split, rows in sorted(census.rows.items())}
     summary |= {"samples": census.samples.total(), "rejected": rejects.num_rows}
     return summary | ({"table": truth_rows(against)} if against else {})
 
 
-def _introduction(run: RunView, census: Census) -> str:
+def _introduction(run: RunView, census: Census, format_: FileFormat) -> str:
     splits = table(
         ["split", "conversations", "samples"],
         [(split, rows, census.samples[split]) for split, rows in census.rows.items()],
@@ -69,9 +72,6 @@ def _introduction(run: RunView, census: Census) -> str:
 {census.rows.total()} conversations about {census.samples.total()} samples, built by Showtell. One row is one
 conversation: `images`, `messages` (user and assistant in turn, plain text), and what they were made from.
 
-```python
-from datasets import load_from_disk
-dataset = load_from_disk("dataset")  # this folder
-```
+{LOAD_ARROW if format_ == "arrow" else LOAD_PARQUET}
 
 {splits}"""

@@ -12,9 +12,11 @@ import pyarrow as pa
 
 from schemas.columns import REJECTS
 from stages.dataset.census import Census
+from stages.dataset.files import FileFormat, shard_pattern
 from stages.dataset.front_matter import hub_license
+from stages.dataset.rows import features
 
-__all__ = ["FILE", "croissant", "file_object", "file_set", "record_set", "write_croissant"]
+__all__ = ["FILE", "croissant", "describe_shards", "write_croissant"]
 
 FILE = "croissant.json"
 PARQUET = "application/x-parquet"
@@ -66,20 +68,16 @@ IMAGE = {"bytes", "path"}
 """What ``datasets`` stores of an image."""
 
 
-def write_croissant(folder: Path, name: str, census: Census) -> None:
-    """Describe a run's dataset: its shards, and the rejected rows as records.
-
-    ``mlcroissant`` 1.1 has no reader of Arrow files, so the shards are described without records; the exported Parquet
-    form has the conversations as records.
-    """
-    splits = [split for split, rows in census.rows.items() if rows]
+def write_croissant(folder: Path, name: str, census: Census, format_: FileFormat) -> None:
+    """Describe a run's dataset: its shards, and the rejected rows, as records."""
+    patterns = {split: shard_pattern(format_, split) for split, rows in census.rows.items() if rows}
+    shards, conversations = describe_shards(patterns, features().arrow_schema, format_)
     described = croissant(
         name,
         f"{census.rows.total()} conversations about {census.samples.total()} samples, built by Showtell.",
         hub_license(census),
-        [*(file_set(split, f"{split}/*.arrow", ARROW) for split in splits),
-         file_object("rejects.parquet", folder / "rejects.parquet")],
-        [record_set("rejects", {"fileObject": {"@id": "rejects.parquet"}}, REJECTS)],
+        [*shards, _file_object("rejects.parquet", folder / "rejects.parquet")],
+        [*conversations, _record_set("rejects", {"fileObject": {"@id": "rejects.parquet"}}, REJECTS)],
     )
     (folder / FILE).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
 
@@ -109,12 +107,30 @@ def croissant(
     }
 
 
-def file_set(name: str, pattern: str, encoding: str = PARQUET) -> dict[str, Any]:
+def describe_shards(
+    patterns: Mapping[str, str], schema: pa.Schema, format_: FileFormat
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the file sets and the record sets of a dataset's shards.
+
+    ``mlcroissant`` 1.1 has no reader of Arrow files, so these are described without records.
+
+    Args:
+        patterns: split -> pattern of its shards, relative to the folder of ``croissant.json``.
+        schema: of the rows.
+        format_: of the shards.
+    """
+    if format_ == "arrow":
+        return [_file_set(split, pattern, ARROW) for split, pattern in patterns.items()], []
+    files = [_file_set(f"{split}-shards", pattern, PARQUET) for split, pattern in patterns.items()]
+    return files, [_record_set(split, {"fileSet": {"@id": f"{split}-shards"}}, schema) for split in patterns]
+
+
+def _file_set(name: str, pattern: str, encoding: str) -> dict[str, Any]:
     """Return the files that match a pattern, relative to the folder of ``croissant.json``."""
     return {"@type": "cr:FileSet", "@id": name, "name": name, "encodingFormat": encoding, "includes": pattern}
 
 
-def file_object(name: str, file: Path) -> dict[str, Any]:
+def _file_object(name: str, file: Path) -> dict[str, Any]:
     """Return one Parquet file with its SHA-256; its name is its place in the folder."""
     with open(file, "rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -122,7 +138,7 @@ def file_object(name: str, file: Path) -> dict[str, Any]:
             "sha256": sha256}
 
 
-def record_set(name: str, source: Mapping[str, Any], schema: pa.Schema) -> dict[str, Any]:
+def _record_set(name: str, source: Mapping[str, Any], schema: pa.Schema) -> dict[str, Any]:
     """Return the rows of Parquet files as records.
 
     Args:

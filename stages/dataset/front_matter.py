@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from stages.base import RunView
 from stages.dataset.census import Census
+from stages.dataset.files import FileFormat, shard_pattern
 from stages.dataset.rows import features
 
 __all__ = ["front_matter", "hub_license"]
@@ -24,13 +24,13 @@ LANGUAGE_SHARE = 0.01
 """Share of the conversations from which on a language is the dataset's."""
 
 
-def front_matter(folder: Path, run: RunView, census: Census) -> str:
+def front_matter(run: RunView, census: Census, format_: FileFormat) -> str:
     """Return the YAML at the card's top.
 
     Args:
-        folder: the dataset's folder, with the shards of each split.
         run: the run the dataset comes from.
         census: counts of the dataset.
+        format_: of its shards.
     """
     sees = census.pictured > 0
     data: dict[str, Any] = {
@@ -40,7 +40,7 @@ def front_matter(folder: Path, run: RunView, census: Census) -> str:
         "task_categories": ["image-text-to-text", "visual-question-answering"] if sees else ["question-answering"],
         "size_categories": [next((name for limit, name in SIZES if census.rows.total() < limit), "1B<n<10B")],
         "tags": ["showtell", *(["multimodal"] if sees else []), "instruction-tuning"],
-        "configs": [{"config_name": "default", "data_files": _data_files(folder, census)}],
+        "configs": [{"config_name": "default", "data_files": _data_files(census, format_)}],
         "dataset_info": {"features": features()._to_yaml_list()},
     }
     return f"---\n{yaml.safe_dump({key: value for key, value in data.items() if value}, sort_keys=False)}---\n"
@@ -58,9 +58,6 @@ def _languages(census: Census) -> list[str]:
     return [name for name, count in census.languages.most_common() if re.fullmatch("[a-z]{2}", name) and count >= least]
 
 
-def _data_files(folder: Path, census: Census) -> list[dict[str, str]]:
+def _data_files(census: Census, format_: FileFormat) -> list[dict[str, str]]:
     """Return the pattern of each split's shards; a split without rows is left out, as the hub cannot show it."""
-    return [
-        {"split": split, "path": f"{split}/*{next((folder / split).glob('data-*')).suffix}"}
-        for split, rows in census.rows.items() if rows
-    ]
+    return [{"split": split, "path": shard_pattern(format_, split)} for split, rows in census.rows.items() if rows]

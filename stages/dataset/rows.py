@@ -16,6 +16,7 @@ __all__ = ["ROW_COLUMNS", "dataset_rows", "features", "has_conversation"]
 
 ROW_COLUMNS = (
     "id", "image_url", "audio_url", "captions", "boxes", "license", "image_bytes", "transcript", "clip_score",
+    "duplicate_cluster",
 )
 """What a dataset row takes from a sample beside its conversations, where the run has it."""
 
@@ -37,6 +38,7 @@ def features() -> Features:
             "url": Value("string"),
             "clip_score": Value("float32"),
             "provenance": Value("string"),
+            "duplicate_cluster": Value("string"),
             "findings": List(
                 {
                     "type": Value("string"), "turn": Value("int32"), "start": Value("int32"), "end": Value("int32"),
@@ -69,6 +71,7 @@ def dataset_rows(sample: dict[str, Any], columns: list[str]) -> Iterator[dict[st
         "license": sample.get("license"),
         "url": sample.get("image_url") or sample.get("audio_url"),
         "clip_score": sample.get("clip_score"),
+        "duplicate_cluster": sample.get("duplicate_cluster"),
     }
     for column in columns:
         for conversation in sample[column] or ():

@@ -350,6 +350,29 @@ def test_retry_of_an_unknown_reason(tmp_path: Path, command: Any) -> None:
     assert tree(tmp_path / "run") == before
 
 
+# --- lint ------------------------------------------------------------------------------------------------------------
+
+
+def test_lint(tmp_path: Path, command: Any) -> None:
+    """A sound dataset is exit 0, a damaged one names the shard and is exit 1, a wrong path is exit 2; --json agrees."""
+    run_inline(Path(configured(tmp_path, ["a", "b"], [LENGTH, {"use": f"{PROBES}Talk"}, {"use": "shards"}])))
+    dataset = tmp_path / "run" / "dataset"
+    fine = command("lint", str(dataset))
+    assert fine.code == DONE
+    assert "0 errors" in fine.out
+    assert json.loads(command("lint", str(dataset), "--json").out)["sound"] is True
+    shard = dataset / "train" / "data-00000.arrow"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"x")
+    damaged = command("lint", str(dataset))
+    assert damaged.code == FAILED
+    assert "train/data-00000.arrow: sha256: damaged" in damaged.out
+    told = command("lint", str(dataset), "--json")
+    assert (told.code, json.loads(told.out)["problems"][0]["check"]) == (FAILED, "sha256")
+    wrong = command("lint", str(tmp_path / "run"))
+    assert wrong.code == WRONG
+    assert f"did you mean {tmp_path}/run/dataset?" in wrong.err
+
+
 def test_help_is_there(command: Any) -> None:
     """Every command is listed with what it does."""
     shown = command("--help").out

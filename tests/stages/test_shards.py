@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections import Counter
@@ -13,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets import Dataset, DatasetDict, Features, Image, List, Value, load_from_disk
+from datasets import DatasetDict, Features, Image, List, Value, load_dataset, load_from_disk
 from PIL import Image as Pictures
 from pydantic import ValidationError
 
@@ -23,6 +24,8 @@ from pipeline.inline_runner import InlineRunner
 from pipeline.plan import make_plan
 from schemas.columns import CONVERSATIONS
 from schemas.errors import ConfigError, FatalError
+from stages.dataset.manifest import read_manifest
+from stages.dataset.reading import open_dataset, read_batches
 from stages.shards import Shards, ShardsConfig
 from tests.pipeline.runs import PROBES, Quiet, run_inline, tree, without_cost, write_config
 
@@ -79,7 +82,7 @@ def test_anybody_can_open_it(tmp_path: Path) -> None:
             {"role": "user", "content": "How long is it?"}, {"role": "assistant", "content": "3 letters."},
         ],
         "captions": ["abc"], "boxes": [DOG], "transcript": "abc", "license": "CC0", "url": "http://x/1.png",
-        "clip_score": pytest.approx(0.03), "provenance": "talk", "findings": None,
+        "clip_score": pytest.approx(0.03), "provenance": "talk", "duplicate_cluster": None, "findings": None,
     }
     (picture,) = rows["s0"]["images"]
     assert isinstance(picture, Pictures.Image)
@@ -105,6 +108,7 @@ def test_features(tmp_path: Path) -> None:
             "url": Value("string"),
             "clip_score": Value("float32"),
             "provenance": Value("string"),
+            "duplicate_cluster": Value("string"),
             "findings": List(
                 {
                     "type": Value("string"), "turn": Value("int32"), "start": Value("int32"), "end": Value("int32"),
@@ -180,14 +184,72 @@ def test_splits_that_cannot_be(splits: dict[str, float]) -> None:
         ShardsConfig(use="shards", splits=splits)
 
 
-def test_shard_size(tmp_path: Path) -> None:
-    """Shards are cut once they are long enough; none is empty, and together they hold every row in order."""
-    rows = [sample(number, "a" * 20) for number in range(300)]
-    dataset, _ = made(tmp_path, rows, splits={}, max_shard_bytes=1)
-    files = sorted((tmp_path / "run" / "dataset" / "train").glob("*.arrow"))
-    assert [file.name for file in files] == ["data-00000.arrow", "data-00001.arrow", "data-00002.arrow"]
-    assert [len(Dataset.from_file(str(file))) for file in files] == [100, 100, 100]
-    assert [row["id"] for row in dataset["train"].select_columns(["id"])] == [row["id"] for row in rows]
+@pytest.mark.parametrize("format_", ["arrow", "parquet"])
+@pytest.mark.parametrize("max_shard_bytes", [80_000, 150_000])
+def test_shard_size(tmp_path: Path, format_: str, max_shard_bytes: int) -> None:
+    """No shard is longer than allowed, Arrow's are short of it by less than a row; they hold every row in order."""
+    rows = [sample(number, f"{number} " + "a caption " * (20 + number % 7)) for number in range(300)]
+    run_inline(configured(tmp_path, rows, splits={}, max_shard_bytes=max_shard_bytes, format=format_))
+    folder = tmp_path / "run" / "dataset"
+    shards = read_manifest(folder).splits["train"]
+    files = [folder / shard.file for shard in shards]
+    assert len(files) > 1
+    assert [file.stat().st_size for file in files] == [shard.bytes for shard in shards]
+    assert all(shard.bytes <= max_shard_bytes for shard in shards)
+    tables = [pa.Table.from_batches(read_batches(file)) for file in files]
+    assert [table.num_rows for table in tables] == [shard.rows for shard in shards]
+    assert [row_id for table in tables for row_id in table["id"].to_pylist()] == [row["id"] for row in rows]
+    if format_ == "arrow":
+        for shard, following in zip(shards, tables[1:], strict=False):
+            (next_row,) = following.slice(0, 1).to_batches()
+            assert shard.bytes + pa.ipc.get_record_batch_size(next_row) > max_shard_bytes
+
+
+@pytest.mark.parametrize("format_", ["arrow", "parquet"])
+def test_a_row_longer_than_a_shard(tmp_path: Path, format_: str) -> None:
+    """A row that is too long for any shard has one for itself; none is empty."""
+    rows = [sample(number, "a" * 20) for number in range(7)]
+    run_inline(configured(tmp_path, rows, splits={}, max_shard_bytes=1, format=format_))
+    shards = read_manifest(tmp_path / "run" / "dataset").splits["train"]
+    assert [shard.rows for shard in shards] == [1] * 7
+
+
+def test_manifest(tmp_path: Path) -> None:
+    """It gives rows, bytes and hash of every shard of every split, empty ones too, and of the rejects."""
+    made(tmp_path, [sample(0), sample(1, "reject"), sample(2)], splits={"validation": 0.01})
+    folder = tmp_path / "run" / "dataset"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["format"] == "arrow"
+    shards = {name: [(shard["file"], shard["rows"]) for shard in split] for name, split in manifest["splits"].items()}
+    assert shards == {"train": [("train/data-00000.arrow", 2)], "validation": [("validation/data-00000.arrow", 0)]}
+    assert (manifest["rejects"]["file"], manifest["rejects"]["rows"]) == ("rejects.parquet", 1)
+    for file in read_manifest(folder).files:
+        content = (folder / file.file).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (file.bytes, file.sha256)
+
+
+def test_parquet_holds_what_arrow_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's layout: load_dataset streams it, the features come with it, its rows are those of the Arrow form."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    rows = [sample(number, boxes=[DOG], license="CC0") for number in range(250)]
+    arrow, _ = made(tmp_path / "one", rows, splits={"validation": 0.2})
+    run_inline(configured(tmp_path / "two", rows, splits={"validation": 0.2}, format="parquet"))
+    folder = tmp_path / "two" / "run" / "dataset"
+    assert sorted(file.name for file in (folder / "data").iterdir()) == [
+        "train-00000-of-00001.parquet", "validation-00000-of-00001.parquet",
+    ]
+    metadata = pq.read_metadata(folder / "data" / "train-00000-of-00001.parquet")
+    assert metadata.num_row_groups == -(-metadata.num_rows // 100)
+    assert metadata.row_group(0).column(0).has_column_index
+    assert 'load_dataset(".", streaming=True)' in (folder / "README.md").read_text()
+    streamed = load_dataset(str(folder), streaming=True)
+    assert list(streamed) == ["train", "validation"]
+    for name, split in streamed.items():
+        assert split.features == arrow[name].features
+        for one, other in zip(split, arrow[name], strict=True):
+            pairs = zip(one.pop("images"), other.pop("images"), strict=True)
+            assert all(image.tobytes() == original.tobytes() for image, original in pairs)
+            assert one == other
 
 
 def test_one_shard_where_it_fits(tmp_path: Path) -> None:
@@ -354,3 +416,17 @@ def test_pictures_are_stored_as_they_came(tmp_path: Path) -> None:
     stored = dataset["train"].cast_column("images", List(Image(decode=False)))[0]["images"][0]["bytes"]
     assert stored == result.view.table(0, ["image_bytes"])["image_bytes"][0].as_py()
     assert Pictures.open(io.BytesIO(stored)).format == "PNG"
+
+
+@pytest.mark.parametrize("format_", ["arrow", "parquet"])
+def test_the_connector_opens_either_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str
+) -> None:
+    """Rows and images of both splits are there, in order."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    rows = [sample(number) for number in range(20)]
+    run_inline(configured(tmp_path, rows, splits={"validation": 0.4}, format=format_))
+    opened = open_dataset(str(tmp_path / "run" / "dataset"))
+    assert list(opened) == ["train", "validation"]
+    assert sorted(rows_of(opened)) == sorted(row["id"] for row in rows)
+    assert opened["train"][0]["images"][0].size[0] == int(opened["train"][0]["id"][1:]) + 1

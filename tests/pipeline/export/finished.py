@@ -35,7 +35,7 @@ def row(number: int, images: Sequence[bytes] | None = None, *texts: str, **more:
         ],
         "captions": [f"caption {number}"], "boxes": [{"label": "dog", "box": [0.0, 0.25, 0.5, 1.0]}],
         "transcript": None, "license": "CC0-1.0", "url": f"http://x/{number}.jpg", "clip_score": 0.25,
-        "provenance": "test", "findings": None, **more,
+        "provenance": "test", "duplicate_cluster": None, "findings": None, **more,
     }
 
 

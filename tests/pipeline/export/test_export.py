@@ -64,7 +64,7 @@ def test_shard_size(name: str, tmp_path: Path) -> None:
 def large(folder: Path, rows: int, image_bytes: int) -> Path:
     """Write a dataset as ``shards`` does, a few rows in memory at a time; each image is followed by noise."""
     (small,) = row(0)["images"]
-    writer = SplitWriter(folder / "train", "train", features(), 50_000_000)
+    writer = SplitWriter(folder, "train", features(), "arrow", 50_000_000)
     for number in range(rows):
         noise = os.urandom(image_bytes - len(small["bytes"]))
         writer.write(row(number, [small["bytes"] + noise]))
