@@ -12,7 +12,7 @@ __all__ = ["check_card"]
 
 CARD = "README.md"
 ROWS = re.compile(r"^(\d+) conversations about (\d+) samples\b", re.MULTILINE)
-SPLITS = re.compile(r"^\| split \| conversations \| samples \|\n\|[- |]+\|\n((?:\|.*\|\n)*)", re.MULTILINE)
+SPLITS = re.compile(r"^\| split \| conversations \| samples \|\n\|[-: |]+\|\n((?:\|.*\|\n)*)", re.MULTILINE)
 
 
 def check_card(folder: Path, rows: Mapping[str, int], samples: int, report: Report) -> None:

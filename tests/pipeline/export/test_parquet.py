@@ -55,7 +55,8 @@ def test_names_are_the_hubs(dataset: Path, tmp_path: Path) -> None:
             assert metadata.row_group(group).num_rows <= 115
             assert metadata.row_group(group).column(0).has_column_index
     assert front_matter(tmp_path / "out" / "README.md") == {"configs": [{"config_name": "default", "data_files": [
-        {"split": "train", "path": "data/train-*"}, {"split": "validation", "path": "data/validation-*"},
+        {"split": "train", "path": "data/train-*.parquet"},
+        {"split": "validation", "path": "data/validation-*.parquet"},
     ]}]}
 
 
