@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -72,11 +72,21 @@ def inputs_of(run: RunDirectory, plan: Plan, planned: PlannedStep, part: int, su
     return Inputs(columns, tables[before][LIVE].to_pylist(), keys)
 
 
-def work_part(run: RunDirectory, plan: Plan, planned: PlannedStep, part: int, surveyed: str = "") -> PartReport:
-    """Bring one stage's part up to date and return its report. The stage must be open.
+def work_part(
+    run: RunDirectory, plan: Plan, planned: PlannedStep, part: int, surveyed: str, open_stage: Callable[[], None]
+) -> PartReport:
+    """Bring one stage's part up to date and return its report.
 
     A committed part whose inputs are the same is left as it is. Of a part whose inputs changed, only rows whose
     own inputs changed are processed, wherever in the part they stand.
+
+    Args:
+        run: the run directory.
+        plan: the run's plan.
+        planned: the stage.
+        part: the part's number.
+        surveyed: digest of the survey the stage's results also depend on.
+        open_stage: opens the stage; called before it has to process rows.
     """
     stage = planned.stage
     inputs = inputs_of(run, plan, planned, part, surveyed)
@@ -87,6 +97,8 @@ def work_part(run: RunDirectory, plan: Plan, planned: PlannedStep, part: int, su
     known = run.read(planned.folder, part) if committed is not None else schema.empty_table()
     places = _places(inputs, known)
     to_do = [row for row, place in enumerate(places) if place is None and inputs.live[row]]
+    if to_do:
+        open_stage()
     stage.counts.clear()
     started = time.perf_counter()
     fresh = _process(stage, inputs.columns.take(pa.array(to_do, pa.int64())))

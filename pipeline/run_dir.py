@@ -68,6 +68,11 @@ class RunDirectory:
         data = self.storage.read_json(f"{folder}/{part:05d}.json")
         return None if data is None else PartReport.model_validate(data)
 
+    def is_complete(self, folder: str) -> bool:
+        """Return whether a step has committed every part of the source."""
+        names = set(self.storage.names(folder))
+        return all(f"{part:05d}.json" in names for part in self.parts())
+
     def total(self, folder: str) -> PartReport:
         """Return the sum of the reports of the committed parts."""
         found = (self.report(folder, part) for part in self.parts())

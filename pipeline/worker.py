@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,9 @@ class Outcome:
 class StageWorker:
     """Opens a stage once, then brings parts up to date. Never raises: what went wrong is in the outcome.
 
+    Where every part has been committed before, the stage is opened for the first that is not up to date, if there is
+    one: no model is loaded for nothing.
+
     Args:
         plan: the run's plan.
         planned: the step of it that is to be worked on.
@@ -55,24 +59,37 @@ class StageWorker:
     def __init__(self, plan: Plan, planned: PlannedStep, run: RunDirectory, machines: int = 1) -> None:
         self.plan, self.planned, self.run = plan, planned, run
         self.failure = ""
+        self.is_open = False
+        self._opening = threading.Lock()
         planned.stage.machines = machines
+        prepare(planned.stage, planned, plan, run)
         try:
-            self._open()
-        except FatalError as error:
-            self.failure = f"{planned.name}: {error}"
+            self.surveyed = self._read_survey()
+            if not run.is_complete(planned.folder):
+                self._open()
         except Exception as error:
-            self.failure = f"{planned.name}: cannot start: {type(error).__name__}: {error}"
+            self.failure = f"{planned.name}: {_told(error)}"
+
+    def _read_survey(self) -> str:
+        """Hand the stage what its survey found; return the digest of it that results depend on."""
+        stage = self.planned.stage
+        if not stage.surveys:
+            return ""
+        stage.surveyed = self.run.storage.read_table(f"{self.planned.folder}/survey.arrow")
+        index = self.run.storage.read_json(f"{self.planned.folder}/survey.json")
+        return str(index["inputs"]) if stage.survey_is_input else ""
 
     def _open(self) -> None:
-        stage = self.planned.stage
-        prepare(stage, self.planned, self.plan, self.run)
-        self.surveyed = ""
-        if stage.surveys:
-            stage.surveyed = self.run.storage.read_table(f"{self.planned.folder}/survey.arrow")
-            if stage.survey_is_input:
-                self.surveyed = self.run.storage.read_json(f"{self.planned.folder}/survey.json")["inputs"]
-        stage.open()
-        _limit_threads(self.planned.config.cpus)
+        """Open the stage, unless it is open; raises FatalError."""
+        with self._opening:
+            if self.is_open:
+                return
+            try:
+                self.planned.stage.open()
+            except Exception as error:
+                raise FatalError(_told(error)) from error
+            _limit_threads(self.planned.config.cpus)
+            self.is_open = True
 
     def __call__(self, part: int) -> Outcome:
         """Process a part and commit it."""
@@ -83,7 +100,8 @@ class StageWorker:
             return Outcome(name, part, None, why, paused=True)
         for _ in range(ATTEMPTS):
             try:
-                return Outcome(name, part, work_part(self.run, self.plan, self.planned, part, self.surveyed))
+                report = work_part(self.run, self.plan, self.planned, part, self.surveyed, self._open)
+                return Outcome(name, part, report)
             except FatalError as error:
                 return Outcome(name, part, None, f"{name}: {error}", fatal=True)
             except Paused as error:
@@ -95,8 +113,13 @@ class StageWorker:
 
     def close(self) -> None:
         """Give back what the stage took."""
-        if not self.failure:
+        if self.is_open:
             self.planned.stage.close()
+
+
+def _told(error: Exception) -> str:
+    """Return why a stage cannot start, in one line."""
+    return str(error) if isinstance(error, FatalError) else f"cannot start: {type(error).__name__}: {error}"
 
 
 def _limit_threads(cpus: float) -> None:

@@ -62,6 +62,17 @@ class Width(Length):
         return super().process(batch).rename_columns(["width"])
 
 
+class Opens(Length):
+    """The same, and it writes down that it was opened."""
+
+    name = "opens"
+
+    def open(self) -> None:
+        """Write it down."""
+        with Path(self.config.log).open("a") as log:
+            log.write("opened\n")
+
+
 class Talk(Length):
     """Writes one conversation a sample, so that there is a dataset."""
 

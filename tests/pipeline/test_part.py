@@ -43,6 +43,22 @@ def test_second_run_computes_nothing(tmp_path: Path) -> None:
     assert log.read_text() == first
 
 
+def test_stage_with_nothing_to_do_is_not_opened(tmp_path: Path) -> None:
+    """A model is loaded for rows that have to be processed, whether many or one, and not for a run that repeats."""
+    log = tmp_path / "log"
+    write_source(tmp_path, ["a" * length for length in range(1, 11)])
+    stages = [
+        {"use": f"{PROBES}Width"}, {"use": "filter", "keep": "width > 5"}, {"use": f"{PROBES}Opens", "log": str(log)},
+    ]
+    config = write_config(tmp_path, stages)
+    opened = []
+    for settings in ([], [], ["filter.keep=width > 7"], ["filter.keep=width > 4"]):
+        log.write_text("")
+        run_inline(config, *settings)
+        opened.append(log.read_text().split()[:1])
+    assert opened == [["opened"], [], [], ["opened"]]
+
+
 def test_new_threshold_computes_only_rows_that_came_back(tmp_path: Path) -> None:
     """After a looser filter only the rows it lets through again are processed, after a stricter one none."""
     log = tmp_path / "log"
