@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -108,7 +109,8 @@ def _urls(address: str, images: int) -> pa.Table:
 
 def floor_s(bodies: list[bytes], images: int, size: int) -> float:
     """Return the seconds that decoding, resizing and encoding alone take on all cores."""
-    with ProcessPoolExecutor(CORES) as processes:
+    # Not forked: OpenCV's threads, which have enlarged the photographs, would be missing in the child.
+    with ProcessPoolExecutor(CORES, mp_context=get_context("spawn")) as processes:
         list(processes.map(_shrink, bodies[:CORES] , [size] * CORES))
         started = time.perf_counter()
         tasks = (bodies[n % len(bodies)] for n in range(images))
