@@ -75,7 +75,8 @@ def _warm_up(settings: ImageSettings) -> None:
     cv2.setNumThreads(1)
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     sample = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
-    lenient = {"image_size": 32, "resize_mode": "keep_ratio", "max_pixels": 4096, "image_formats": ["jpeg"]}
+    small = min(settings.image_size, 32)
+    lenient = {"image_size": small, "resize_mode": "keep_ratio", "max_pixels": 4096, "image_formats": ["jpeg"]}
     finish(sample, settings.model_copy(update=lenient))
 
 
