@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from PIL import Image
 
 from pipeline.execute import Result
 from stages.dataset.capped import CappedCounter
-from stages.dataset.card import BEGIN, END
+from stages.dataset.card import BEGIN, END, with_validation
 from stages.dataset.markdown import escape, table
 from stages.dataset.rows import features
 from stages.dataset.thresholds import thresholds
@@ -48,10 +49,14 @@ HOSTILE = {
 }
 
 
-def card_of(folder: Path, rows: Sequence[Mapping[str, Any]], **more: Any) -> tuple[str, Result]:
+def card_of(
+    folder: Path, rows: Sequence[Mapping[str, Any]], *, shards: Mapping[str, Any] | None = None,
+    after: Sequence[Mapping[str, Any]] = (), **more: Any,
+) -> tuple[str, Result]:
     """Run a config over these rows and return the card."""
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    result, _ = run_inline(write_config(folder, [*STAGES, {"use": "shards", "splits": {}}], **more))
+    stages = [*STAGES, {"use": "shards", "splits": {}} | dict(shards or {}), *after]
+    result, _ = run_inline(write_config(folder, stages, **more))
     return (folder / "run" / "dataset" / "README.md").read_text(), result
 
 
@@ -337,13 +342,40 @@ def test_cost_and_models(tmp_path: Path) -> None:
     assert repeated.view.digest() == result.view.digest()
 
 
-def test_croissant(tmp_path: Path) -> None:
-    """`mlcroissant` takes the description without an error and loads the rejected rows with it."""
-    rows = [{"id": str(number), "captions": ["reject" if number % 2 else "abc"]} for number in range(6)]
-    card_of(tmp_path, [*rows, {"id": "<b>", "captions": ["reject"]}], name="a-name")
+@pytest.mark.parametrize("format_", ["arrow", "parquet"])
+def test_croissant(tmp_path: Path, format_: str) -> None:
+    """`mlcroissant` takes the description without an error and loads the rejected rows, and of Parquet every row."""
+    box = {"label": "a dog", "box": [0, 0.25, 0.5, 1]}
+    rows: list[dict[str, Any]] = [{"id": "1", "captions": ["abc"], "boxes": [box]}, {"id": "2", "captions": ["ab"]}]
+    rejected = [{"id": "<b>", "captions": ["reject"]}]
+    card_of(tmp_path, [*rows, *rejected], shards={"format": format_}, name="a-name")
     described = mlcroissant.Dataset(str(tmp_path / "run" / "dataset" / "croissant.json"))
     assert not described.metadata.ctx.issues.errors
     assert described.metadata.name == "a-name"
     records = list(described.records("rejects"))
-    assert [record["rejects/id"] for record in records] == [b"1", b"3", b"5", b"<b>"]
-    assert {record["rejects/reason"] for record in records} == {b"unwanted"}
+    assert [(record["rejects/id"], record["rejects/reason"]) for record in records] == [(b"<b>", b"unwanted")]
+    if format_ == "arrow":
+        assert [record_set.name for record_set in described.metadata.record_sets] == ["rejects"]
+        return
+    first, second = described.records("train")
+    assert (first["train/id"], second["train/id"]) == (b"1", b"2")
+    assert [picture.size for picture in (*first["train/images"], *second["train/images"])] == [(3, 3), (2, 2)]
+    assert first["train/captions"] == [b"abc"]
+    boxes = first["train/boxes"]
+    assert [(each["train/boxes/label"], list(each["train/boxes/box"])) for each in boxes] == [(b"a dog", box["box"])]
+    assert [turn["train/messages/role"] for turn in second["train/messages"]] == [b"user", b"assistant"]
+
+
+def test_what_a_model_learnt(tmp_path: Path) -> None:
+    """What later steps find out comes into its place on the card, once, also when the dataset is written again."""
+    row = {"id": "1", "captions": ["abc"]}
+    card, _ = card_of(tmp_path, [row])
+    before, _, rest = card.partition(BEGIN)
+    none, _, behind = rest.partition(END)
+    assert none.endswith("No model has been trained on it yet.\n")
+    verdict = [{"use": f"{PROBES}Verdict"}]
+    section = f"{BEGIN}## Verdict\n\n1 row of train\n{END}"
+    assert card_of(tmp_path, [row], after=verdict)[0] == f"{before}{section}{behind}"
+    shutil.rmtree(tmp_path / "run" / "dataset")
+    assert card_of(tmp_path, [row], after=verdict)[0].startswith(f"{before}{section}")
+    assert with_validation("# A card of my own\n", ["## Verdict\n"]) == "# A card of my own\n"
