@@ -106,9 +106,10 @@ def _example(folder: Path, index: int, rows: Sequence[Mapping[str, Any]]) -> str
     for row in rows:
         firsts.setdefault(row["kind"], row)
     for row in firsts.values():
-        lines.append(f"**{escape(shortened(row['kind']))}** ({escape(shortened(row['provenance']))})\n")
+        found = f"; findings: {', '.join(each['type'] for each in row['findings'])}" if row["findings"] else ""
+        lines.append(f"**{escape(shortened(row['kind']))}** ({escape(shortened(row['provenance']))}{found})\n")
         lines += [
-            f"> {message['role']}: {escape(shortened(message['content'], LONGEST_TEXT))}\n>"
+            f"> **{message['role']}:** {escape(shortened(message['content'], LONGEST_TEXT))}\n>"
             for message in row["messages"]
         ]
         lines[-1] = lines[-1].removesuffix("\n>") + "\n"
