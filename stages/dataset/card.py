@@ -21,7 +21,7 @@ from stages.dataset.rows import MEANINGS
 from stages.dataset.scores import scores
 from stages.dataset.selection import compare_with_truth, consent, duplicates, funnel, truth, truth_rows
 
-__all__ = ["CARD", "with_validation", "write_card"]
+__all__ = ["BEGIN", "CARD", "END", "with_validation", "write_card"]
 
 CARD = "README.md"
 BEGIN, END = "<!-- validation: begin -->\n", "<!-- validation: end -->\n"
