@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,8 @@ def _example(folder: Path, index: int, rows: Sequence[Mapping[str, Any]]) -> str
     for row in rows:
         firsts.setdefault(row["kind"], row)
     for row in firsts.values():
-        found = f"; findings: {', '.join(each['type'] for each in row['findings'])}" if row["findings"] else ""
+        types = Counter(finding["type"] for finding in row["findings"] or ())
+        found = f"; findings: {', '.join(f'{type_} {count}' for type_, count in ordered(types))}" if types else ""
         lines.append(f"**{escape(shortened(row['kind']))}** ({escape(shortened(row['provenance']))}{found})\n")
         lines += [
             f"> **{message['role']}:** {escape(shortened(message['content'], LONGEST_TEXT))}\n>"
