@@ -24,6 +24,7 @@ from pipeline.worker import Outcome, prepare, survey
 from schemas.errors import FatalError
 from schemas.storage import Storage
 from stages.base import Sink, Stage
+from stages.dataset.card import CARD, with_validation
 
 __all__ = ["Result", "Runner", "Watcher", "execute", "only_run"]
 
@@ -120,6 +121,7 @@ def execute(loaded: LoadedConfig, plan: Plan, runner: Runner, watcher: Watcher) 
                 watcher.sink(planned.name)
                 sinks[planned.name] = _write_sink(planned, planned.step, view, runner)
                 watcher.sink_done(planned.name)
+        _complete_card(plan, view)
         return Result(view, given_up, sinks)
 
 
@@ -160,6 +162,19 @@ def _write_sink(planned: PlannedStep, sink: Sink[Any], view: FinishedRun, runner
             storage.fs.put(f"{beside.root}/", storage.path(sink.output), recursive=True)
     storage.write_json(record, {"inputs": inputs, "summary": summary})
     return summary
+
+
+def _complete_card(plan: Plan, view: FinishedRun) -> None:
+    """Let the sinks tell on the dataset's card what they found out about it, which is there before them."""
+    storage = view.run.storage
+    sinks = [planned.step for planned in plan.steps if isinstance(planned.step, Sink)]
+    sections = [section for sink in sinks if (section := sink.on_card(storage.folder(sink.output)))]
+    card = f"dataset/{CARD}"
+    if sections and storage.exists(card):
+        old = storage.read(card)
+        new = with_validation(old.decode(), sections).encode()
+        if new != old:
+            storage.write(card, new)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -78,11 +79,13 @@ class FinishedRun:
         return {"source": self.run.total(SOURCE_FOLDER), **stages}
 
     def steps(self) -> Sequence[Mapping[str, Any]]:
-        """Return name, use, version, fingerprint, settings (as the config has them) and models of each step."""
+        """Return name, use, what it does, version, fingerprint, settings (as the config has them) and models of each
+        step."""
         return [
             {
                 "name": planned.name,
                 "use": planned.config.use,
+                "does": inspect.cleandoc(planned.step.__doc__ or "").partition("\n\n")[0].replace("``", ""),
                 "version": planned.step.version,
                 "fingerprint": planned.fingerprint,
                 "settings": {key: value for key, value in settings.items() if key not in {"use", "name"}},

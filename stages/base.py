@@ -165,8 +165,8 @@ class RunView(Protocol):
         """Return the summed report of the source and of each stage so far, in order."""
 
     def steps(self) -> Sequence[Mapping[str, Any]]:
-        """Return name, use, version, fingerprint, settings (secrets redacted) and models (name -> digest of the
-        content) of each step, in order."""
+        """Return name, use, what it does, version, fingerprint, settings (secrets redacted) and models (name -> digest
+        of the content) of each step, in order."""
 
     def config(self) -> Mapping[str, Any]:
         """Return the config as written, without secrets, and without where it ran."""
@@ -196,6 +196,14 @@ class Sink(Step[ConfigT]):
         Returns:
             What ``showtell status`` tells about it, as JSON values.
         """
+
+    def on_card(self, made: Storage) -> str:
+        """Return what the dataset's card is to tell of this (Markdown with its own heading); nothing by default.
+
+        Args:
+            made: the folder ``write`` has filled, in its place.
+        """
+        return ""
 
 
 def rejected(error: Exception) -> dict[str, str]:

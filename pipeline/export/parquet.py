@@ -6,7 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +15,7 @@ from pipeline.export.card import write_configs
 from pipeline.export.durable import committed, place
 from pipeline.export.pieces import Finished, Format, Piece, PieceWriter
 from stages.dataset.croissant import FILE as CROISSANT
-from stages.dataset.croissant import croissant, describe_shards
+from stages.dataset.croissant import croissant
 from stages.dataset.files import shard_pattern
 from stages.dataset.manifest import MANIFEST, DatasetFile, Manifest, describe_rejects
 from stages.dataset.parquet import ParquetShard
@@ -51,19 +51,23 @@ class Parquet(Format):
                 shutil.copyfileobj(source, stream)
         write_configs(self.folder, {split: shard_pattern("parquet", split) for split in self.dataset.splits}, card)
         with committed(self.folder / CROISSANT) as stream:
-            stream.write(json.dumps(self._croissant(), indent=1).encode())
+            stream.write(self._croissant())
         self._write_manifest(shards)
         return {**shards, **dict.fromkeys([*others, "README.md", CROISSANT, MANIFEST])}
 
-    def _croissant(self) -> dict[str, Any]:
-        """Describe the shards, the rows of each split as records; name and licence are those of the dataset."""
+    def _croissant(self) -> bytes:
+        """Describe the folder; name, description and licence are those of the dataset."""
         file = self.dataset.folder / CROISSANT
         told = json.loads(file.read_bytes()) if file.is_file() else {}
-        patterns = {split: shard_pattern("parquet", split) for split, rows in self.dataset.splits.items() if rows}
-        sets, records = describe_shards(patterns, self.dataset.schema, "parquet")
-        name, rows = told.get("name", self.dataset.folder.name), sum(self.dataset.splits.values())
+        rows = sum(self.dataset.splits.values())
         return croissant(
-            name, told.get("description", f"{rows} conversations."), told.get("license", ""), sets, records
+            self.folder,
+            told.get("name", self.dataset.folder.name),
+            told.get("description", f"{rows} conversations."),
+            told.get("license", ""),
+            [split for split, rows in self.dataset.splits.items() if rows],
+            self.dataset.schema,
+            "parquet",
         )
 
     def _write_manifest(self, shards: Mapping[str, Piece]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["model_card", "summary", "table"]
+__all__ = ["model_card", "on_card", "summary", "table"]
 
 COLUMNS = {"right": "right image", "other": "another image", "blank": "grey image", "none": "no image",
            "text_only": "text-only model"}
@@ -61,8 +61,6 @@ def summary(report: Mapping[str, Any]) -> dict[str, Any]:
 def model_card(report: Mapping[str, Any]) -> str:
     """Return the model's README.md."""
     settings, train, stages = report["settings"], report["rows"]["train"], report["stages"]
-    loss = report["validation"]["loss"]
-    heading, *lines = table(report["validation"])
     return f"""---
 pipeline_tag: image-text-to-text
 tags: [llava, showtell]
@@ -74,15 +72,7 @@ on the dataset of this run. It exists to show by measurement that the dataset te
 
 ## Does it look at the picture?
 
-{_row(heading)}
-{_row(["---"] * len(heading))}
-{chr(10).join(map(_row, lines))}
-
-Measured on {loss["answers"]} answers ({loss["tokens"]} tokens) about {loss["samples"]} held-out images. Another
-image is the one of a different sample, the same for all questions about a sample. The text-only model is the
-same language model, trained as long on the same conversations without their images. The gain is that of the
-right image over the text-only model (over another image where there is none; for ranking the accuracy's own
-interval). Intervals are bootstrap percentiles over samples.
+{_validation(report["validation"])}
 
 ## Training
 
@@ -104,6 +94,33 @@ model = load("model")  # this folder
 print(answer(model, Image.open("photo.jpg"), "What is in the picture?"))
 ```
 """
+
+
+def on_card(report: Mapping[str, Any]) -> str:
+    """Return the section of the dataset's card on what a model learnt from it."""
+    settings, train = report["settings"], report["rows"]["train"]
+    return f"""## What a model learnt from it
+
+A frozen vision tower, a `{settings["connector"]}` connector and a language model were trained by LLaVA's recipe on
+{train["used"]} conversations about {train["samples"]} images of the train split, to see whether the dataset teaches a
+model to look at the picture.
+
+{_validation(report["validation"])}
+"""
+
+
+def _validation(validation: Mapping[str, Any]) -> str:
+    loss = validation["loss"]
+    heading, *lines = table(validation)
+    return f"""{_row(heading)}
+{_row(["---"] * len(heading))}
+{chr(10).join(map(_row, lines))}
+
+Measured on {loss["answers"]} answers ({loss["tokens"]} tokens) about {loss["samples"]} held-out images. Another
+image is the one of a different sample, the same for all questions about a sample. The text-only model is the
+same language model, trained as long on the same conversations without their images. The gain is that of the
+right image over the text-only model (over another image where there is none; for ranking the accuracy's own
+interval). Intervals are bootstrap percentiles over samples."""
 
 
 def _row(cells: list[str]) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from schemas.storage import Storage
 from stages.base import Launch, RunView, Sink
 from stages.connector.config import ConnectorConfig
-from stages.connector.report import summary
+from stages.connector.report import on_card, summary
 
 __all__ = ["Connector", "ConnectorConfig"]
 
@@ -46,3 +46,7 @@ class Connector(Sink[ConnectorConfig]):
         config = self.config
         launch(train_worker, settings, workers=config.workers, cpus=config.cpus, gpus=config.gpus)
         return summary(into.read_json("report.json"))
+
+    def on_card(self, made: Storage) -> str:
+        """Return the validation, for the dataset's card."""
+        return on_card(made.read_json("report.json"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ from stages.dataset.people import GenderCounts, letters
 
 __all__ = ["EXAMPLES", "OPENING_WORDS", "OTHER_KINDS", "Census"]
 
-EXAMPLES = 6
+EXAMPLES = 4
 """Example samples shown on the card."""
 OPENING_WORDS = 3
 MOST_KINDS = 1000
@@ -24,6 +25,11 @@ LONGEST_TEXT = 300
 """Characters that a conversation's language is told by, and a question's opening."""
 MOST_WORDS = 1000
 """Answers with more words are counted as if they had so many."""
+WRITING = re.compile(
+    r"\b(?:text|letters|lettering|written|writing|inscription|signs?|logos?|slogan|banner|poster|placard|label(?:led|s)?|"
+    r"watermark|reads|spells)\b", re.IGNORECASE
+)
+"""Words by which a text tells of writing in a picture."""
 
 
 class Census:
@@ -45,7 +51,8 @@ class Census:
         findings: findings by type.
         licenses, hosts, labels: samples by licence and host; boxes by label.
         countries: samples by the country code that ends their host's name.
-        pictured, transcribed: samples with an image, with a transcript.
+        pictured, captioned, boxed, transcribed: samples with an image, with captions, boxes, a transcript.
+        lettered: samples with a caption or an answer that tells of writing in the picture.
         examples: the first samples, one with each new set of kinds, with all their rows.
     """
 
@@ -69,8 +76,8 @@ class Census:
         self.findings: Counter[str] = Counter()
         self.checked = 0
         self.doubted = 0
-        self.pictured = 0
-        self.transcribed = 0
+        self.pictured = self.captioned = self.boxed = self.transcribed = 0
+        self.lettered = 0
         self.examples: list[Sequence[Mapping[str, Any]]] = []
         self._shown: defaultdict[frozenset[str], int] = defaultdict(int)
 
@@ -85,7 +92,11 @@ class Census:
         self.countries.update(re.findall(r"\.([a-z]{2})\.?\Z", host))
         self.labels.add(box["label"] for box in sample["boxes"] or ())
         self.pictured += bool(sample["images"])
+        self.captioned += bool(sample["captions"])
+        self.boxed += bool(sample["boxes"])
         self.transcribed += sample["transcript"] is not None
+        answers = (message["content"] for row in rows for message in row["messages"] if message["role"] == "assistant")
+        self.lettered += any(map(WRITING.search, chain(sample["captions"] or (), answers)))
         for row in rows:
             self._count_row(row)
         kinds = frozenset(row["kind"] for row in rows)

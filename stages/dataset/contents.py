@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stages.dataset.census import OPENING_WORDS, Census
-from stages.dataset.markdown import counts_table, escape, ordered, table
+from stages.dataset.markdown import counts_table, escape, ordered, shortened, table
 from stages.dataset.scores import lengths
 
 __all__ = ["bias", "contents", "examples"]
 
 THUMBNAIL = (256, 256)
 MOST_SHOWN = 30
-"""Occupations in the table."""
+"""Occupations in the table, and kinds."""
+LONGEST_TEXT = 1000
+"""Characters shown of a turn."""
 
 
 def contents(folder: Path, census: Census) -> str:
@@ -23,7 +26,7 @@ def contents(folder: Path, census: Census) -> str:
     kinds = table(
         ["kind", "conversations", "turns", "words an answer"],
         [(kind, count, census.turns[kind], f"{census.answer_words[kind] / max(1, census.turns[kind]):.1f}")
-         for kind, count in ordered(census.kinds)],
+         for kind, count in ordered(census.kinds)[:MOST_SHOWN]],
     )
     turns = {str(number): count for number, count in sorted(census.turn_counts.items())}
     sections = [f"### Kinds\n\n{kinds}", f"### Turns\n\n{table(['turns', 'conversations'], turns.items())}",
@@ -44,17 +47,19 @@ def contents(folder: Path, census: Census) -> str:
         if counts or error:
             note = f"\nMore names than were held: counts may be up to {error} too low.\n" if error else ""
             sections.append(f"### {title}\n\n{counts_table(header, counts)}{note}")
-    spoken = f"{census.transcribed} samples have a transcript.\n\n" if census.transcribed else ""
+    has = (f"Of {census.samples.total()} samples {census.pictured} have a picture, {census.captioned} captions, "
+           f"{census.boxed} boxes, {census.transcribed} a transcript.\n\n")
     checked = (
         f"{census.checked} conversations were checked against captions, boxes and transcript before they were kept; "
         f"{census.doubted} of them have findings, told in the column `findings`.\n\n" if census.checked else ""
     )
-    return f"## What is in it\n\n{spoken}{checked}" + "\n".join(filter(None, sections))
+    return f"## What is in it\n\n{has}{checked}" + "\n".join(filter(None, sections))
 
 
 def bias(census: Census) -> str:
     """Return counts by which somebody can balance the data: people, and where pictures come from."""
     said = census.people.words
+    share = census.lettered / max(1, census.samples.total())
     without = census.samples.total() - census.countries.total()
     found = sorted(census.people.occupations.items(), key=lambda item: (-item[1].total(), item[0]))
     beside = ["women", "men", "both", "neither"]
@@ -77,11 +82,16 @@ Sentences of answers that name an occupation, by the gendered words that stand i
 
 Samples by the country code at the end of their host's name; {without} have none:
 
-{countries}"""
+{countries}
+### Writing in pictures
+
+{census.lettered} of {census.samples.total()} samples ({share:.1%}) have a caption or an answer that tells of writing in
+the picture (text, sign, logo, reads). The pictures themselves have not been read.
+"""
 
 
 def examples(folder: Path, census: Census) -> str:
-    """Return example samples with small pictures."""
+    """Return example samples with small pictures, of each kind of conversation one."""
     if not census.examples:
         return ""
     (folder / "examples").mkdir()
@@ -91,10 +101,19 @@ def examples(folder: Path, census: Census) -> str:
 def _example(folder: Path, index: int, rows: Sequence[Mapping[str, Any]]) -> str:
     name = f"examples/{index}.png"
     _thumbnail(rows[0]["images"][0]["bytes"], folder / name)
-    lines = [f"### {escape(rows[0]['id'])}\n\n![sample {escape(rows[0]['id'])}]({name})\n"]
+    title = escape(shortened(rows[0]["id"]))
+    lines = [f"### {title}\n\n![sample {title}]({name})\n"]
+    firsts: dict[str, Mapping[str, Any]] = {}
     for row in rows:
-        lines.append(f"**{escape(row['kind'])}** ({escape(row['provenance'])})\n")
-        lines += [f"> {message['role']}: {escape(message['content'])}\n>" for message in row["messages"]]
+        firsts.setdefault(row["kind"], row)
+    for row in firsts.values():
+        types = Counter(finding["type"] for finding in row["findings"] or ())
+        found = f"; findings: {', '.join(f'{type_} {count}' for type_, count in ordered(types))}" if types else ""
+        lines.append(f"**{escape(shortened(row['kind']))}** ({escape(shortened(row['provenance']))}{found})\n")
+        lines += [
+            f"> **{message['role']}:** {escape(shortened(message['content'], LONGEST_TEXT))}\n>"
+            for message in row["messages"]
+        ]
         lines[-1] = lines[-1].removesuffix("\n>") + "\n"
     return "\n".join(lines)
 

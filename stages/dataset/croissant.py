@@ -14,9 +14,10 @@ from schemas.columns import REJECTS
 from stages.dataset.census import Census
 from stages.dataset.files import FileFormat, shard_pattern
 from stages.dataset.front_matter import hub_license
+from stages.dataset.manifest import REJECTS_FILE
 from stages.dataset.rows import features
 
-__all__ = ["FILE", "croissant", "describe_shards", "write_croissant"]
+__all__ = ["FILE", "croissant", "write_croissant"]
 
 FILE = "croissant.json"
 PARQUET = "application/x-parquet"
@@ -69,60 +70,56 @@ IMAGE = {"bytes", "path"}
 
 
 def write_croissant(folder: Path, name: str, census: Census, format_: FileFormat) -> None:
-    """Describe a run's dataset: its shards, and the rejected rows, as records."""
-    patterns = {split: shard_pattern(format_, split) for split, rows in census.rows.items() if rows}
-    shards, conversations = describe_shards(patterns, features().arrow_schema, format_)
+    """Describe a run's dataset in its folder."""
     described = croissant(
+        folder,
         name,
-        f"{census.rows.total()} conversations about {census.samples.total()} samples, built by Showtell.",
+        f"{census.rows.total()} conversations about {census.samples.total()} samples, made by Showtell.",
         hub_license(census),
-        [*shards, _file_object("rejects.parquet", folder / "rejects.parquet")],
-        [*conversations, _record_set("rejects", {"fileObject": {"@id": "rejects.parquet"}}, REJECTS)],
+        [split for split, rows in census.rows.items() if rows],
+        features().arrow_schema,
+        format_,
     )
-    (folder / FILE).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+    (folder / FILE).write_bytes(described)
 
 
 def croissant(
-    name: str, description: str, license_: str, files: Sequence[Mapping[str, Any]],
-    records: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:
-    """Return the JSON-LD of a dataset.
+    folder: Path, name: str, description: str, license_: str, splits: Sequence[str], schema: pa.Schema,
+    format_: FileFormat,
+) -> bytes:
+    """Return the description of the dataset in ``folder``, as JSON-LD.
+
+    Rows and rejected rows are records; of Arrow shards, which ``mlcroissant`` 1.1 cannot read, only the files are told.
 
     Args:
-        name: its name.
+        folder: where the shards are, and ``rejects.parquet`` if there is one.
+        name: of the dataset.
         description: what it is, as plain text.
         license_: the one licence of all samples by the hub's name; empty where there is none.
-        files: its file objects and sets.
-        records: its record sets.
+        splits: those that have rows.
+        schema: of the rows.
+        format_: of the shards.
     """
-    return {
+    if format_ == "arrow":
+        files = [_file_set(split, shard_pattern(format_, split), ARROW) for split in splits]
+        records = []
+    else:
+        files = [_file_set(f"{split}-shards", shard_pattern(format_, split), PARQUET) for split in splits]
+        records = [_record_set(split, {"fileSet": {"@id": f"{split}-shards"}}, schema) for split in splits]
+    if (folder / REJECTS_FILE).is_file():
+        files.append(_file_object(REJECTS_FILE, folder / REJECTS_FILE))
+        records.append(_record_set("rejects", {"fileObject": {"@id": REJECTS_FILE}}, REJECTS))
+    described = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": name,
         "description": description,
         **({"license": license_} if license_ else {}),
-        "distribution": list(files),
-        "recordSet": list(records),
+        "distribution": files,
+        "recordSet": records,
     }
-
-
-def describe_shards(
-    patterns: Mapping[str, str], schema: pa.Schema, format_: FileFormat
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the file sets and the record sets of a dataset's shards.
-
-    ``mlcroissant`` 1.1 has no reader of Arrow files, so these are described without records.
-
-    Args:
-        patterns: split -> pattern of its shards, relative to the folder of ``croissant.json``.
-        schema: of the rows.
-        format_: of the shards.
-    """
-    if format_ == "arrow":
-        return [_file_set(split, pattern, ARROW) for split, pattern in patterns.items()], []
-    files = [_file_set(f"{split}-shards", pattern, PARQUET) for split, pattern in patterns.items()]
-    return files, [_record_set(split, {"fileSet": {"@id": f"{split}-shards"}}, schema) for split in patterns]
+    return f"{json.dumps(described, indent=1)}\n".encode()
 
 
 def _file_set(name: str, pattern: str, encoding: str) -> dict[str, Any]:

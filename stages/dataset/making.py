@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from importlib.metadata import version
 
 import yaml
 
@@ -17,8 +18,8 @@ __all__ = ["cost", "limits", "making"]
 def making(run: RunView) -> str:
     """Return the steps, their models, and the config that makes the dataset again."""
     rows = [
-        (step["name"], step["use"], step["version"], step["fingerprint"][:12],
-         ", ".join(f"{key}={value}" for key, value in step["settings"].items()))
+        (step["name"] if step["name"] == step["use"] else f"{step['name']} ({step['use']})", step["does"],
+         step["version"], step["fingerprint"][:12])
         for step in run.steps()
     ]
     files = [(step["name"], name, content[:12]) for step in run.steps() for name, content in step["models"].items()]
@@ -29,18 +30,18 @@ What the steps read beside the samples, with the beginning of each digest (BLAKE
 it is that of its name. A model behind an API is named in its step's settings.
 
 {table(['step', 'file', 'digest'], files)}""" if files else ""
-    header = ["step", "stage", "version", "fingerprint", "settings"]
+    header = ["step", "what it does", "version", "fingerprint"]
     config = code_block(yaml.safe_dump(dict(run.config()), sort_keys=False, allow_unicode=True), "yaml")
     return f"""## How it was made
 
-Seed {run.seed}. The steps, in order:
+By Showtell {version('showtell')}, seed {run.seed}. The steps, in order, with their settings in the config below:
 
 {table(header, rows)}{models}
 ### To make it again
 
 `showtell run` with this config, the same source and the same models gives the same shards, byte for byte, where no
 host and no API answers otherwise. Equal fingerprints above mean equal settings and models. Digest of every value of
-source and stages: `{run.digest()}`.
+source and stages: `{run.digest()}`. The SHA-256 of every shard is in `manifest.json`; `showtell lint` checks them.
 
 {config}"""
 
@@ -74,7 +75,7 @@ def _limits(run: RunView, census: Census) -> Iterator[str]:
     if unstated := census.licenses["not stated"]:
         yield f"{unstated} samples state no licence."
     if unchecked:
-        yield f"{unchecked} conversations were not checked against what is known of their picture."
+        yield f"{unchecked} conversations were not checked against what is known of their picture{_but(used)}."
     if census.doubted:
         yield f"{census.doubted} conversations were kept with findings: filter by `findings` before you train on them."
     yield "Conversations can state what the picture does not show; the check knows only captions, boxes and transcript."
@@ -86,4 +87,9 @@ def _limits(run: RunView, census: Census) -> Iterator[str]:
         yield "Faces, unsafe content and personal data have not been looked for."
     if lost := lost_rows(run):
         yield f"{lost} source rows could not be processed."
-    yield "How many pictures show text has not been measured. Languages are told by a classifier of words."
+    yield "Languages are told by a classifier of words; pictures have not been read for the writing they show."
+
+
+def _but(used: Set[str]) -> str:
+    """Return why that may be no harm."""
+    return "; those of `templates` say only what captions and boxes say" if "templates" in used else ""

@@ -7,17 +7,26 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["code_block", "counts_table", "escape", "ordered", "table"]
+__all__ = ["code_block", "counts_table", "escape", "ordered", "shortened", "table"]
 
-LONGEST_LIST = 20
-LONGEST_CELL = 300
+LONGEST_LIST = 15
+LONGEST_CELL = 100
 """Characters; a longer text from the web is cut."""
+
+UNSEEN = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+|[\xad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]+"
+                    r"|[\ufff9-\ufffb\U000e0000-\U000e007f]+")
+"""What a page shows as a gap or not at all, or what turns the direction of the text behind it."""
 
 
 def escape(text: Any) -> str:
-    """Return text from the web so that no Markdown or HTML in it has any effect, on one line."""
-    flat = re.sub(r"[\s\x00-\x1f\x7f]+", " ", str(text)).strip()
-    return re.sub(r"([\\`*_\[\]|~$]|(?<=:)/(?=/)|(?<=www)\.)", r"\\\1", html.escape(flat, quote=False))
+    """Return text from the web so that no Markdown or HTML in it has any effect, on one line.
+
+    Behind each ``@`` stands a word joiner, which nobody sees: GitHub's Markdown makes links of addresses after all
+    escapes are gone.
+    """
+    flat = UNSEEN.sub(" ", str(text)).strip()
+    inert = re.sub(r"([\\`*_\[\]|~$]|(?<=:)/(?=/)|(?<=www)\.)", r"\\\1", html.escape(flat, quote=False))
+    return inert.replace("@", "@\u2060")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -33,8 +42,13 @@ def counts_table(header: Sequence[str], counts: Mapping[str, int]) -> str:
     """Return a table of the most frequent, with a line that says how many more there are."""
     shown = ordered(counts)[:LONGEST_LIST]
     more = len(counts) - len(shown)
-    rows = [(name if len(name) <= LONGEST_CELL else f"{name[:LONGEST_CELL]}...", count) for name, count in shown]
+    rows = [(shortened(name), count) for name, count in shown]
     return table(header, rows) + (f"\n... and {more} more.\n" if more else "")
+
+
+def shortened(text: str, most: int = LONGEST_CELL) -> str:
+    """Return a text of at most so many characters, with dots where it was cut."""
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def ordered(counts: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -59,5 +59,5 @@ def plot_histogram(
     axes.tick_params(colors=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(INK)
-    axes.legend(frameon=False, labelcolor=INK)
+    figure.legend(loc="outside upper left", ncols=4, frameon=False, labelcolor=INK)
     figure.savefig(file, metadata={"Software": None}, transparent=True)

@@ -12,13 +12,31 @@ from schemas.columns import CONVERSATIONS
 if TYPE_CHECKING:
     from datasets import Features
 
-__all__ = ["ROW_COLUMNS", "dataset_rows", "features", "has_conversation"]
+__all__ = ["MEANINGS", "ROW_COLUMNS", "dataset_rows", "features", "has_conversation"]
 
 ROW_COLUMNS = (
     "id", "image_url", "audio_url", "captions", "boxes", "license", "image_bytes", "transcript", "clip_score",
     "duplicate_cluster",
 )
 """What a dataset row takes from a sample beside its conversations, where the run has it."""
+
+MEANINGS = {
+    "id": "of the sample; rows about one sample share it",
+    "kind": "of conversation",
+    "images": "the picture, or none",
+    "messages": "`user` and `assistant` in turn, the user first; plain text without image tokens",
+    "captions": "texts that came with the picture",
+    "boxes": "`label` and `box`: x1, y1, x2, y2 from the upper left corner, 0 to 1",
+    "transcript": "of the spoken description",
+    "license": "of the picture, as the source states it",
+    "url": "of the picture, or else of the recording",
+    "clip_score": "cosine of picture and best caption",
+    "provenance": "who wrote the conversation, with the prompt's version",
+    "duplicate_cluster": "id of the first of the samples that are alike",
+    "findings": "what the check found: `type`, `turn` (message, from 0), characters `start` to `end`, `message`; "
+                "null where it was not checked",
+}
+"""What each column holds, for the card."""
 
 
 def features() -> Features:

@@ -46,7 +46,7 @@ def consent(run: RunView) -> str:
     reports = run.reports().values()
     refused = {reason: sum(report.rejected.get(reason, 0) for report in reports) for reason in ("robots", "opted_out")}
     counts = [(rule, verdict, count) for (rule, verdict), count in sorted(verdicts.items())]
-    listed = table(["rule", "verdict", "verdicts"], counts) if counts else "No host was asked.\n"
+    listed = table(["rule", "verdict", "URLs"], counts) if counts else "No host was asked.\n"
     return f"""## Consent
 
 What hosts say about the use of their files, of every URL that was fetched. {refused['robots']} samples were

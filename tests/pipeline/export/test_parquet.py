@@ -85,7 +85,7 @@ def test_a_run_with_its_card(tmp_path: Path) -> None:
 def test_croissant_loads_the_rows(tmp_path: Path) -> None:
     """mlcroissant finds every row of each split, with its picture decoded, through `croissant.json`."""
     stages = [{"use": f"{PROBES}{name}"} for name in ("Picky", "Pictures", "Length", "Talk")]
-    write_source(tmp_path, ["a" * (number % 7 + 1) for number in range(30)])
+    write_source(tmp_path, ["a" * (number % 7 + 1) for number in range(30)] + ["reject"])
     run_inline(write_config(tmp_path, [*stages, {"use": "shards", "splits": {"validation": 0.2}}]))
     dataset, out = tmp_path / "run" / "dataset", tmp_path / "out"
     export(str(dataset), "parquet", str(out))
@@ -98,6 +98,7 @@ def test_croissant_loads_the_rows(tmp_path: Path) -> None:
         words = [[turn[f"{split}/messages/content"].decode() for turn in record[f"{split}/messages"]]
                  for record in records]
         assert words == [[turn["content"] for turn in row["messages"]] for row in rows]
+    assert [record["rejects/id"] for record in described.records("rejects")] == [b"s30"]
 
 
 def test_a_split_without_rows_stays(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from PIL import Image
 
 from pipeline.execute import Result
 from stages.dataset.capped import CappedCounter
+from stages.dataset.card import BEGIN, END, with_validation
 from stages.dataset.markdown import escape, table
 from stages.dataset.rows import features
 from stages.dataset.thresholds import thresholds
@@ -47,10 +49,14 @@ HOSTILE = {
 }
 
 
-def card_of(folder: Path, rows: Sequence[Mapping[str, Any]], **more: Any) -> tuple[str, Result]:
+def card_of(
+    folder: Path, rows: Sequence[Mapping[str, Any]], *, shards: Mapping[str, Any] | None = None,
+    after: Sequence[Mapping[str, Any]] = (), **more: Any,
+) -> tuple[str, Result]:
     """Run a config over these rows and return the card."""
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    result, _ = run_inline(write_config(folder, [*STAGES, {"use": "shards", "splits": {}}], **more))
+    stages = [*STAGES, {"use": "shards", "splits": {}} | dict(shards or {}), *after]
+    result, _ = run_inline(write_config(folder, stages, **more))
     return (folder / "run" / "dataset" / "README.md").read_text(), result
 
 
@@ -87,7 +93,8 @@ def test_escape(text: str) -> None:
     kinds = {token.type for token in tokens_of(f"text {escaped}\n")}
     assert kinds <= {"paragraph_open", "inline", "text", "text_special", "paragraph_close"}
     shown = "".join(token.content for token in tokens_of(f"text {escaped}\n") if token.type.startswith("text"))
-    assert shown.split() == ["text", *"".join(c if c.isprintable() else " " for c in text).split()]
+    visible = "".join(c if c.isprintable() else " " for c in text)
+    assert shown.replace("@\u2060", "@").split() == ["text", *visible.split()]
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
@@ -112,15 +119,17 @@ def test_hostile_sample(tmp_path: Path) -> None:
         })
     card, _ = card_of(tmp_path, rows)
     tokens = list(tokens_of(card))
-    assert not {token.type for token in tokens} & {"html_block", "html_inline", "link_open", "s_open", "hr"}
+    assert not {token.type for token in tokens} & {"html_inline", "link_open", "s_open", "hr"}
+    assert [token.content for token in tokens if token.type == "html_block"] == [BEGIN, END]
     pictures = [token.attrs["src"] for token in tokens if token.type == "image"]
-    assert pictures == ["clip_scores.png", "lengths.png", *(f"examples/{number}.png" for number in range(6))]
+    assert pictures == [*(f"examples/{number}.png" for number in range(4)), "clip_scores.png", "lengths.png"]
+    assert max(map(len, card.splitlines())) < 2500
     for heading, (header, *lines) in tables_of(card).items():
         assert all(len(line) == len(header) for line in lines), heading
     kinds = {line[0] for line in tables_of(card)["Kinds"][1:]}
     assert "<script>alert(1)</script>" in kinds
     begun = {line[0] for line in tables_of(card)["Questions begin with"][1:]}
-    assert {"<script>alert(1)</script>", "a | b", "<!-- the rest"} <= begun
+    assert {"<script>alert(1)</script>", "<!-- the rest", "**bold** _it_ ~~gone~~"} <= begun
     DatasetCard(card)
 
 
@@ -183,30 +192,31 @@ def test_contents(tmp_path: Path) -> None:
     assert tables["Written by"][1:] == [["talk", "2"], ["source", "1"]]
     assert tables["Objects"][1:] == [["dog", "2"], ["cat", "1"]]
     assert tables["Hosts"][1:] == [["host.example", "1"], ["no host", "1"]]
-    assert "1 samples have a transcript." in card
+    assert "Of 2 samples 2 have a picture, 2 captions, 2 boxes, 1 a transcript." in card
 
 
 def test_long_lists_are_cut(tmp_path: Path) -> None:
     """A list of many labels shows the most frequent and says how many more there are."""
     boxes = [{"label": f"label-{number}", "box": [0, 0, 1, 1]} for number in range(25)]
     card, _ = card_of(tmp_path, [{"id": "1", "captions": ["abc"], "boxes": [*boxes, boxes[7]]}])
-    assert len(tables_of(card)["Objects"]) == 1 + 20
+    assert len(tables_of(card)["Objects"]) == 1 + 15
     assert tables_of(card)["Objects"][1] == ["label-7", "2"]
-    assert "... and 5 more." in card
+    assert "... and 10 more." in card
 
 
 def test_how_it_was_made(tmp_path: Path) -> None:
-    """Each step stands there with its fingerprint and its settings, secrets aside."""
+    """Each step stands there with what it does and its fingerprint, and its settings in the config, secrets aside."""
     (tmp_path / "pairs.jsonl").write_text('{"id": "1", "captions": ["abc"]}\n')
     keyed = {"use": f"{PROBES}Keyed", "api_key": "sk-inline"}
     result, _ = run_inline(write_config(tmp_path, [*STAGES, keyed, {"use": "shards", "splits": {"test": 0.5}}], seed=7))
     card = (tmp_path / "run" / "dataset" / "README.md").read_text()
-    assert "Seed 7." in card
+    assert "seed 7." in card
     assert "sk-inline" not in card
     _, *lines = tables_of(card)["How it was made"]
-    assert [line[0] for line in lines] == ["picky", "pictures", "length", "talk", "keyed", "shards"]
+    assert [line[0].split()[0] for line in lines] == ["picky", "pictures", "length", "talk", "keyed", "shards"]
     assert [line[3] for line in lines] == [step["fingerprint"][:12] for step in result.view.steps()]
-    assert lines[-1][4] == "splits={'test': 0.5}"
+    assert lines[-1][1] == "Gives every sample its split, then writes dataset/."
+    assert yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])["stages"][-1]["splits"] == {"test": 0.5}
 
 
 def front_of(card: str) -> dict[str, Any]:
@@ -332,13 +342,40 @@ def test_cost_and_models(tmp_path: Path) -> None:
     assert repeated.view.digest() == result.view.digest()
 
 
-def test_croissant(tmp_path: Path) -> None:
-    """`mlcroissant` takes the description without an error and loads the rejected rows with it."""
-    rows = [{"id": str(number), "captions": ["reject" if number % 2 else "abc"]} for number in range(6)]
-    card_of(tmp_path, [*rows, {"id": "<b>", "captions": ["reject"]}], name="a-name")
+@pytest.mark.parametrize("format_", ["arrow", "parquet"])
+def test_croissant(tmp_path: Path, format_: str) -> None:
+    """`mlcroissant` takes the description without an error and loads the rejected rows, and of Parquet every row."""
+    box = {"label": "a dog", "box": [0, 0.25, 0.5, 1]}
+    rows: list[dict[str, Any]] = [{"id": "1", "captions": ["abc"], "boxes": [box]}, {"id": "2", "captions": ["ab"]}]
+    rejected = [{"id": "<b>", "captions": ["reject"]}]
+    card_of(tmp_path, [*rows, *rejected], shards={"format": format_}, name="a-name")
     described = mlcroissant.Dataset(str(tmp_path / "run" / "dataset" / "croissant.json"))
     assert not described.metadata.ctx.issues.errors
     assert described.metadata.name == "a-name"
     records = list(described.records("rejects"))
-    assert [record["rejects/id"] for record in records] == [b"1", b"3", b"5", b"<b>"]
-    assert {record["rejects/reason"] for record in records} == {b"unwanted"}
+    assert [(record["rejects/id"], record["rejects/reason"]) for record in records] == [(b"<b>", b"unwanted")]
+    if format_ == "arrow":
+        assert [record_set.name for record_set in described.metadata.record_sets] == ["rejects"]
+        return
+    first, second = described.records("train")
+    assert (first["train/id"], second["train/id"]) == (b"1", b"2")
+    assert [picture.size for picture in (*first["train/images"], *second["train/images"])] == [(3, 3), (2, 2)]
+    assert first["train/captions"] == [b"abc"]
+    boxes = first["train/boxes"]
+    assert [(each["train/boxes/label"], list(each["train/boxes/box"])) for each in boxes] == [(b"a dog", box["box"])]
+    assert [turn["train/messages/role"] for turn in second["train/messages"]] == [b"user", b"assistant"]
+
+
+def test_what_a_model_learnt(tmp_path: Path) -> None:
+    """What later steps find out comes into its place on the card, once, also when the dataset is written again."""
+    row = {"id": "1", "captions": ["abc"]}
+    card, _ = card_of(tmp_path, [row])
+    before, _, rest = card.partition(BEGIN)
+    none, _, behind = rest.partition(END)
+    assert none.endswith("No model has been trained on it yet.\n")
+    verdict = [{"use": f"{PROBES}Verdict"}]
+    section = f"{BEGIN}## Verdict\n\n1 row of train\n{END}"
+    assert card_of(tmp_path, [row], after=verdict)[0] == f"{before}{section}{behind}"
+    shutil.rmtree(tmp_path / "run" / "dataset")
+    assert card_of(tmp_path, [row], after=verdict)[0].startswith(f"{before}{section}")
+    assert with_validation("# A card of my own\n", ["## Verdict\n"]) == "# A card of my own\n"
