@@ -26,7 +26,7 @@ class StoredRun:
         self.layout = Layout(run)
         self._finished = self._finished_parts()
         self._places = [self.layout.columns_before(stage) for stage in range(len(self.layout.stages))]
-        self._part, self._files = -1, dict[int, pa.Table]()
+        self._part, self._known = -1, dict[tuple[int, str], pa.ChunkedArray]()
 
     def parts(self) -> Sequence[int]:
         """Return the numbers of the source's parts."""
@@ -58,8 +58,8 @@ class StoredRun:
 
     def _column(self, part: int, place: Place) -> pa.ChunkedArray:
         if part not in self._finished[place.stage]:
-            return pa.chunked_array([pa.nulls(self._file(part, 0).num_rows, place.type)])
-        array = self._file(part, place.stage)[place.column]
+            return pa.chunked_array([pa.nulls(len(self._read(part, 0, LIVE)), place.type)])
+        array = self._read(part, place.stage, place.column)
         entered = self._live(part, place.stage - 1) if place.stage else None
         if entered is None or entered.true_count == len(entered):
             return array
@@ -67,16 +67,15 @@ class StoredRun:
 
     def _live(self, part: int, stage: int) -> pa.Array:
         """Return which rows are live after a stage."""
-        return self._file(part, stage)[LIVE].combine_chunks()
+        return self._read(part, stage, LIVE).combine_chunks()
 
-    def _file(self, part: int, stage: int) -> pa.Table:
-        """Return what a stage stored of a part; the files of one part are held open, as opening them is what takes
-        time."""
+    def _read(self, part: int, stage: int, column: str) -> pa.ChunkedArray:
+        """Return a column of a stage's file; those of one part are kept, as opening files is what takes time."""
         if part != self._part:
-            self._part, self._files = part, {}
-        if stage not in self._files:
-            self._files[stage] = self.run.read(self.layout.stages[stage].folder, part)
-        return self._files[stage]
+            self._part, self._known = part, {}
+        if (stage, column) not in self._known:
+            self._known[stage, column] = self.run.read(self.layout.stages[stage].folder, part, [column])[column]
+        return self._known[stage, column]
 
     def _finished_parts(self) -> list[set[int]]:
         """Return the parts that each stage, and all before it, have finished."""
