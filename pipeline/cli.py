@@ -90,12 +90,13 @@ def status(run_dir: RunDir, json: AsJson = False) -> None:
     from stages.dataset.what_if import read_scores
 
     directory = _existing_run(run_dir)
-    funnel, scores = read_funnel(directory), read_scores(StoredRun(directory))
+    funnel = read_funnel(directory)
     if json:
-        print_json({**funnel.to_json(), "scores": [score.to_json() for score in scores]})
+        scores = [score.to_json() for score in read_scores(StoredRun(directory))]
+        print_json({**funnel.to_json(), "scores": scores})
         return
     show_funnel(funnel)
-    show_scores(scores, console)
+    show_scores(read_scores(StoredRun(directory)), console)
 
 
 @app.command()

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pipeline.layout import Layout, Place
 from pipeline.run_dir import RunDirectory
 from schemas.columns import LIVE
+from schemas.errors import FatalError
 
 __all__ = ["StoredRun"]
 
@@ -74,7 +75,11 @@ class StoredRun:
         if part != self._part:
             self._part, self._known = part, {}
         if (stage, column) not in self._known:
-            self._known[stage, column] = self.run.read(self.layout.stages[stage].folder, part, [column])[column]
+            folder = self.layout.stages[stage].folder
+            try:
+                self._known[stage, column] = self.run.read(folder, part, [column])[column]
+            except (pa.ArrowInvalid, KeyError) as error:
+                raise FatalError(f"{folder}: part {part} cannot be read: {error}") from error
         return self._known[stage, column]
 
     def _finished_parts(self) -> list[set[int]]:

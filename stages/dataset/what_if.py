@@ -25,12 +25,12 @@ Values = NDArray[np.float64]
 
 SCORE = "clip_score"
 BINS = 40
-BATCH_ROWS = 100_000
+BATCH_ROWS = 20_000
 """Rows of several parts are counted together: polars' start costs more than a part."""
 EACH_SIDE = 3
 """Other thresholds on either side of the one that is set."""
 SAMPLE = 64
-"""Values of a part that are held to see where the bulk of a column lies: other thresholds are chosen by it."""
+"""Values of a part that are held, and less than twice as many: where most of them lie, other thresholds are tried."""
 
 
 @dataclass(frozen=True)
@@ -88,31 +88,41 @@ def read_scores(run: StoredColumns) -> list[Score]:
     types = {field.name: field.type for field in run.columns()}
     lines = [line for line in thresholds(run.steps()) if set(line.columns) <= types.keys()]
     compared = sorted({line.column for line in lines} - {SCORE})
-    names = [name for name in (SCORE, *compared) if _is_number(types.get(name))]
-    ranges = {name: _Range() for name in names}
-    numbers = {line: math.inf if line.number is None else line.number for line in lines if line.column in names}
-    for part in run.parts() if names else ():
-        table = run.table(part, names, live=False)
+    ranges = {name: _Range(types[name]) for name in (SCORE, *compared) if _is_number(types.get(name))}
+    numbers = _find_ends(run, ranges, [line for line in lines if line.column in ranges])
+    histograms = {name: _Histogram(range_) for name, range_ in ranges.items() if range_.low <= range_.high}
+    tries = [_Tries(line, number, ranges[line.column].around(number)) for line, number in numbers.items()]
+    _count(run, histograms, tries)
+    return [_score(name, histogram, [each for each in tries if each.line.column == name])
+            for name, histogram in histograms.items()]
+
+
+def _find_ends(
+    run: StoredColumns, ranges: Mapping[str, _Range], lines: Sequence[Threshold]
+) -> dict[Threshold, float]:
+    """Fill the ranges; return the number of each threshold, where its column has values. That of ``keep_top`` is the
+    least value it kept, and none where it kept none."""
+    numbers = {line: math.inf if line.number is None else line.number for line in lines}
+    for part in run.parts() if ranges else ():
+        table = run.table(part, list(ranges), live=False)
         for name, range_ in ranges.items():
             range_.add(_values(table[name]))
         for line in numbers:
             if line.number is None:
                 rows, kept = run.judged(part, line.step, line.columns)
                 numbers[line] = _values(rows[line.column].filter(kept)).min(initial=numbers[line])
-    counts = {name: _Histogram(range_) for name, range_ in ranges.items() if range_.low <= range_.high}
-    tries = [
-        _Tries(line, number, ranges[line.column].around(number, is_whole=pa.types.is_integer(types[line.column])))
-        for line, number in numbers.items() if line.column in counts and math.isfinite(number)
-    ]
-    for part in run.parts() if counts else ():
+    has_values = {name for name, range_ in ranges.items() if range_.low <= range_.high}
+    return {line: number for line, number in numbers.items() if line.column in has_values and math.isfinite(number)}
+
+
+def _count(run: StoredColumns, histograms: Mapping[str, _Histogram], tries: Sequence[_Tries]) -> None:
+    for part in run.parts() if histograms else ():
         for live in (False, True):
-            table = run.table(part, list(counts), live=live)
-            for name, histogram in counts.items():
+            table = run.table(part, list(histograms), live=live)
+            for name, histogram in histograms.items():
                 histogram.add(_values(table[name]), live=live)
         for each in tries:
             each.add(*run.judged(part, each.line.step, each.line.columns))
-    return [_score(name, histogram, [each for each in tries if each.line.column == name])
-            for name, histogram in counts.items()]
 
 
 def _score(name: str, histogram: _Histogram, tries: Sequence[_Tries]) -> Score:
@@ -134,8 +144,9 @@ def _values(column: pa.ChunkedArray) -> Values:
 class _Range:
     """Where a column's values lie."""
 
-    def __init__(self) -> None:
+    def __init__(self, type_: pa.DataType) -> None:
         self.low, self.high = math.inf, -math.inf
+        self._is_whole = pa.types.is_integer(type_)
         self._sample: list[Values] = []
 
     def add(self, values: Values) -> None:
@@ -143,11 +154,11 @@ class _Range:
         self.low, self.high = values.min(initial=self.low), values.max(initial=self.high)
         self._sample.append(values[:: max(1, values.size // SAMPLE)])
 
-    def around(self, number: float, *, is_whole: bool) -> list[float]:
+    def around(self, number: float) -> list[float]:
         """Return round numbers on both sides of a threshold, as far apart as the bulk of the values suggests."""
         least, most = np.quantile(np.concatenate(self._sample), (0.05, 0.95))
         spread = most - least or self.high - self.low or 1.0
-        step = max(_round_number(spread / 8), 1.0 if is_whole else 0.0)
+        step = max(_round_number(spread / 8), 1.0 if self._is_whole else 0.0)
         first, last = math.ceil(self.low / step), math.floor(self.high / step)
         below, above = min(last, math.ceil(number / step) - 1), max(first, math.floor(number / step) + 1)
         places = [*range(max(first, below - EACH_SIDE + 1), below + 1),

@@ -72,6 +72,22 @@ def test_unfinished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert "clip_score" not in status(tmp_path / "run", monkeypatch, capsys)
 
 
+def test_damaged_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The funnel is shown, then one line names the part that cannot be read."""
+    write_source(tmp_path, CAPTIONS)
+    run_inline(write_config(tmp_path, STAGES))
+    [folder] = (tmp_path / "run" / "stages").glob("pictures-*")
+    (folder / "00001.arrow").write_bytes(b"ARROW1")
+    monkeypatch.setattr(sys, "argv", ["showtell", "status", str(tmp_path / "run")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr()
+    assert ended.value.code == 1
+    assert "23 samples" in told.out
+    assert told.err.startswith(f"error: stages/{folder.name}: part 1 cannot be read: ")
+    assert told.err.count("\n") == 1
+
+
 SCORE = Score(
     "clip_score", [0, 1, 2, 3, 4], [1, 320, 160, 0], [0, 1, 0, 0], [-1.0, 2.5, 9.0],
     [WhatIf("a [b]", ">=", 2.5, 481, {2.0: 200, 2.5: 90, 3.0: 0})],
