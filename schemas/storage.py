@@ -49,9 +49,6 @@ class Storage:
 
     def names(self, folder: str = "") -> list[str]:
         """Return the names in a folder, sorted; none if there is no such folder."""
-        if self.is_local:  # fsspec would ask the disk about each of them
-            path = Path(self.path(folder))
-            return sorted(os.listdir(path)) if path.is_dir() else []
         self.fs.invalidate_cache()
         if not self.fs.exists(self.path(folder)):
             return []
