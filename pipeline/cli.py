@@ -81,12 +81,22 @@ def check(config: Config, run_dir: RunDirOption = None, set_: Settings = None) -
 
 @app.command()
 def status(run_dir: RunDir, json: AsJson = False) -> None:
-    """Show the funnel: rows in, kept, rejected by stage and reason; calls, tokens, cost."""
+    """Show the funnel: rows in, kept, rejected by stage and reason; calls, tokens, cost; scores, and what filters would
+    keep at other thresholds."""
     from pipeline.funnel import read_funnel
-    from pipeline.show import print_json, show_funnel
+    from pipeline.show import console, print_json, show_funnel
+    from pipeline.show_scores import show_scores
+    from pipeline.stored import StoredRun
+    from stages.dataset.what_if import read_scores
 
-    funnel = read_funnel(_existing_run(run_dir))
-    print_json(funnel.to_json()) if json else show_funnel(funnel)
+    directory = _existing_run(run_dir)
+    funnel = read_funnel(directory)
+    if json:
+        scores = [score.to_json() for score in read_scores(StoredRun(directory))]
+        print_json({**funnel.to_json(), "scores": scores})
+        return
+    show_funnel(funnel)
+    show_scores(read_scores(StoredRun(directory)), console)
 
 
 @app.command()

@@ -40,6 +40,16 @@ class RunDirectory:
         """Commit ``run.json``."""
         self.storage.write_json(RUN_FILE, description)
 
+    def steps(self) -> list[dict[str, Any]]:
+        """Return the steps of the last run, in order: ``name``, ``use`` and ``settings`` as the config has them."""
+        described = self.describe()
+        given = described.get("config", {}).get("stages", ())
+        return [
+            {"name": step["name"], "use": step["use"],
+             "settings": {key: value for key, value in settings.items() if key not in {"use", "name"}}}
+            for step, settings in zip(described.get("steps", ()), given, strict=False)
+        ]
+
     def stage_folders(self) -> dict[str, str]:
         """Return the stages of the last run, in order, the source first, and each one's folder."""
         steps = self.describe().get("steps", ())

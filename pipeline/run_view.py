@@ -9,13 +9,14 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.digest import digest
-from pipeline.plan import SOURCE_OWNER, Plan
+from pipeline.plan import SOURCE_OWNER, Origin, Plan
 from pipeline.run_dir import SOURCE_FOLDER, RunDirectory, owner_folder
 from schemas.columns import DETAIL, DIGEST, LIVE, REASON, REJECTS
 from schemas.config import shown_model
 from schemas.report import PartReport
 
 __all__ = ["FinishedRun"]
+
 
 class FinishedRun:
     """Reads the parts that every stage has committed (``stages.base.RunView``).
@@ -48,15 +49,15 @@ class FinishedRun:
 
         A row that had been rejected before a stage has nulls in the stage's columns.
         """
-        arrays = {}
-        for name in columns:
-            origin = self.plan.columns[name]
-            array = self.run.read(owner_folder(self.plan, origin.owner), part, [origin.column]).column(0)
-            entered = self._entered(part, origin.owner)
-            rows = pa.array([row if alive else None for row, alive in enumerate(entered)], pa.int64())
-            arrays[name] = array if all(entered) else array.take(rows)
-        table = pa.table(arrays)
+        table = pa.table({name: self._column(part, self.plan.columns[name]) for name in columns})
         return table.filter(pa.array(self._live(part, self.owners[-1]))) if live else table
+
+    def judged(self, part: int, step: str, columns: Sequence[str]) -> tuple[pa.Table, pa.Array]:
+        """Return columns of the rows that a step got, as it saw them, and which of them it kept."""
+        planned = next(planned for planned in self.plan.stages() if planned.name == step)
+        entered = pa.array(self._entered(part, planned.index), pa.bool_())
+        arrays = {name: self._column(part, planned.reads[name]) for name in columns}
+        return pa.table(arrays).filter(entered), pa.array(self._live(part, planned.index), pa.bool_()).filter(entered)
 
     def rejects(self, part: int) -> pa.Table:
         """Return the rejected rows of a part: ``id, url, stage, reason, detail``."""
@@ -110,6 +111,12 @@ class FinishedRun:
                     value if entered and value else b""
                     for value, entered in zip(known, self._entered(part, owner), strict=True)
                 )
+
+    def _column(self, part: int, origin: Origin) -> pa.ChunkedArray:
+        array = self.run.read(owner_folder(self.plan, origin.owner), part, [origin.column]).column(0)
+        entered = self._entered(part, origin.owner)
+        rows = pa.array([row if alive else None for row, alive in enumerate(entered)], pa.int64())
+        return array if all(entered) else array.take(rows)
 
     def _live(self, part: int, owner: int) -> list[bool]:
         return self.run.read(owner_folder(self.plan, owner), part, [LIVE])[LIVE].to_pylist()  # type: ignore[no-any-return]

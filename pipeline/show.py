@@ -20,7 +20,7 @@ from pipeline.story import Chapter
 from pipeline.worker import prepare
 from stages.base import Sink, Stage, Step
 
-__all__ = ["print_json", "show_end", "show_funnel", "show_plan", "show_report", "show_story"]
+__all__ = ["console", "print_json", "show_end", "show_funnel", "show_plan", "show_report", "show_story"]
 
 LOG_WIDTH = 132
 """Columns of a table that goes to a file or a pipe, in characters."""

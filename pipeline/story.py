@@ -56,21 +56,11 @@ def place_of(run: RunDirectory, sample_id: str) -> tuple[int, int]:
 def chapters_of(layout: Layout, view: PartView, row: int) -> list[Chapter]:
     """Return the story of a row but for what was said to chat models, which takes longer."""
     known: dict[str, Any] = {}
-    steps = _steps(layout.run)
+    steps = {step["name"]: (step["use"], step["settings"]) for step in layout.run.steps()}
     chapters = [_chapter(layout, view, row, place, steps, known) for place in range(len(layout.stages))]
     if rows := shard_rows(layout.run, known["id"], known.get("split")) if chapters[-1]["state"] == "kept" else []:
         chapters.append({"stage": "dataset", "state": "kept", "rows": rows})
     return chapters
-
-
-def _steps(run: RunDirectory) -> dict[str, tuple[str, Mapping[str, Any]]]:
-    """Return for each stage its class and its settings."""
-    described = run.describe()
-    settings = described.get("config", {}).get("stages", ())
-    return {
-        step["name"]: (step["use"], {key: value for key, value in given.items() if key not in {"use", "name"}})
-        for step, given in zip(described.get("steps", ()), settings, strict=False)
-    }
 
 
 def _chapter(

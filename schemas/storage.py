@@ -15,6 +15,9 @@ from fsspec.implementations.local import LocalFileSystem
 
 __all__ = ["Storage"]
 
+REMOTE_BLOCK = 1 << 16
+"""Bytes a remote file is read ahead."""
+
 
 class Storage:
     """A folder of files, local or remote. Paths given to its methods are relative to the root.
@@ -105,10 +108,17 @@ class Storage:
         self.write(name, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).encode())
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """Return an Arrow IPC file as a table, memory-mapped where it is local: unread columns cost nothing."""
-        file = pa.memory_map(self.path(name)) if self.is_local else pa.BufferReader(self.read(name))
-        reader = pa.ipc.open_file(file)
-        table = reader.read_all()
+        """Return an Arrow IPC file as a table: memory-mapped where it is local, so that unread columns cost nothing; of
+        a remote one only the columns' bytes are fetched."""
+        if self.is_local:
+            table = pa.ipc.open_file(pa.memory_map(self.path(name))).read_all()
+        elif columns is None:
+            return pa.ipc.open_file(pa.BufferReader(self.read(name))).read_all()
+        else:
+            with self.fs.open(self.path(name), "rb", block_size=REMOTE_BLOCK) as file:
+                names = pa.ipc.open_file(file).schema.names
+                options = pa.ipc.IpcReadOptions(included_fields=[names.index(column) for column in columns])
+                table = pa.ipc.open_file(file, options=options).read_all()
         return table if columns is None else table.select(columns)
 
     def write_table(self, name: str, table: pa.Table, *, durable: bool = True) -> None:

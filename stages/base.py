@@ -17,7 +17,7 @@ from schemas.errors import Reject, ShowtellError
 from schemas.report import PartReport
 from schemas.storage import Storage
 
-__all__ = ["ANY", "ERROR", "Launch", "RunView", "Sink", "Stage", "Step", "rejected", "rows_to_table"]
+__all__ = ["ANY", "ERROR", "Launch", "RunView", "Sink", "Stage", "Step", "StoredColumns", "rejected", "rows_to_table"]
 
 ConfigT = TypeVar("ConfigT", bound=StageConfig)
 
@@ -140,23 +140,34 @@ class Stage(Step[ConfigT]):
         raise NotImplementedError(f"{self.name} surveys, but has no survey()")
 
 
-class RunView(Protocol):
-    """A run as a sink sees it: finished parts, to be read."""
+class StoredColumns(Protocol):
+    """What the parts of a run hold, to be read a part at a time."""
+
+    def parts(self) -> Sequence[int]:
+        """Return the numbers of the parts."""
+
+    def columns(self) -> pa.Schema:
+        """Return every column, of source and stages."""
+
+    def steps(self) -> Sequence[Mapping[str, Any]]:
+        """Return at least ``name``, ``use`` and ``settings`` of each step, in order."""
+
+    def table(self, part: int, columns: Sequence[str], live: bool = True) -> pa.Table:
+        """Return columns of a part: of the rows still live, or of all of them. A row that never reached the stage of a
+        column has a null there, whatever the stage once stored for it."""
+
+    def judged(self, part: int, step: str, columns: Sequence[str]) -> tuple[pa.Table, pa.Array]:
+        """Return columns of the rows that a step got, as it saw them, and which of them it kept."""
+
+
+class RunView(StoredColumns, Protocol):
+    """A run as a sink sees it: the parts that every stage has finished."""
 
     name: str
     seed: int
 
-    def parts(self) -> Sequence[int]:
-        """Return the numbers of the parts that every stage has finished."""
-
-    def columns(self) -> pa.Schema:
-        """Return every column a sink may read, source and stages."""
-
     def dataset(self) -> str:
         """Return the folder of the finished dataset, which ``datasets.load_from_disk`` opens."""
-
-    def table(self, part: int, columns: Sequence[str], live: bool = True) -> pa.Table:
-        """Return columns of a part: of the rows still live, or of all of them."""
 
     def rejects(self, part: int) -> pa.Table:
         """Return the rejected rows of a part: ``id, url, stage, reason, detail``."""

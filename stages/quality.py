@@ -22,8 +22,8 @@ class QualityConfig(StageConfig):
     """Settings of ``quality``: a bound that is null rejects nothing."""
 
     preset: str | None = None
-    """Bounds that others have published: ``datacomp_basic``, ``laion_400m`` (``stages/presets/*.yaml``). A bound set
-    beside it overrides the preset's."""
+    """Bounds that others have published: ``datacomp_basic``, ``laion_400m``, ``laion_2b_en``
+    (``stages/presets/*.yaml``). A bound set beside it overrides the preset's."""
     min_side: int | None = Field(None, ge=1)
     """Least shorter side of the image, in pixels."""
     max_aspect: float | None = Field(None, ge=1)

@@ -3,69 +3,53 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from stages.base import RunView
 from stages.dataset.census import Census
-from stages.dataset.markdown import escape
+from stages.dataset.markdown import escape, table
 from stages.dataset.plots import Histogram, plot_histogram
-from stages.dataset.thresholds import thresholds
+from stages.dataset.what_if import BINS, SCORE, Score, WhatIf, read_scores
 
 __all__ = ["lengths", "scores"]
 
-SCORE = "clip_score"
-BINS = 40
-
 
 def scores(folder: Path, run: RunView) -> str:
-    """Draw the CLIP scores, and every column of numbers that a filter compares with one."""
-    lines = thresholds(run.steps())
-    types = {field.name: field.type for field in run.columns()}
-    drawn = [name for name in [SCORE, *sorted(lines.keys() - {SCORE})] if name in types and _is_number(types[name])]
-    return "\n".join(filter(None, (_section(folder, run, name, lines.get(name, [])) for name in drawn)))
+    """Draw the CLIP scores, and every column of numbers that a filter compares with one; tell what it would keep at
+    other thresholds."""
+    return "\n".join(_section(folder, score) for score in read_scores(run))
 
 
-def _section(folder: Path, run: RunView, column: str, lines: Sequence[float]) -> str:
-    histograms = _histograms(run, column)
-    if not histograms:
-        return ""
-    is_score = column == SCORE
-    file = "clip_scores.png" if is_score else f"column-{re.sub(r'[^A-Za-z0-9]+', '-', column)}.png"
-    label = "CLIP score: cosine of image and best caption" if is_score else column
-    plot_histogram(histograms, lines, (label, "samples"), folder / file)
-    heading = "CLIP scores" if is_score else f"Filtered by {escape(column)}"
-    picture = f"![Histogram of {'CLIP scores' if is_score else escape(column)}, measured and kept]({file})"
-    compared = f"\n`filter` compares it with {', '.join(f'{value:g}' for value in lines)}.\n" if lines else ""
-    return f"## {heading}\n\n{picture}\n{compared}"
+def _section(folder: Path, score: Score) -> str:
+    is_clip = score.column == SCORE
+    file = "clip_scores.png" if is_clip else f"column-{re.sub(r'[^A-Za-z0-9]+', '-', score.column)}.png"
+    label = "CLIP score: cosine of image and best caption" if is_clip else score.column
+    histograms = [_histogram("measured", score.edges, score.measured),
+                  _histogram("in the dataset", score.edges, score.kept)]
+    plot_histogram(histograms, score.lines, (label, "samples"), folder / file)
+    heading = "CLIP scores" if is_clip else f"Filtered by {escape(score.column)}"
+    picture = f"![Histogram of {'CLIP scores' if is_clip else escape(score.column)}, measured and kept]({file})"
+    numbers = ", ".join(f"{number:.6g}" for number in score.lines)
+    compared = [f"`filter` compares it with {numbers}.\n"] if score.lines else []
+    return "\n".join([f"## {heading}\n\n{picture}\n", *compared, *map(_what_if, score.what_ifs)])
 
 
-def _histograms(run: RunView, column: str) -> list[Histogram]:
-    """Count all values and those of the dataset, a part at a time; none where there is no value."""
-    ends = [(values.min(), values.max()) for values in _values(run, column, live=False) if values.size]
-    if not ends:
-        return []
-    low, high = min(end[0] for end in ends), max(end[1] for end in ends)
-    edges = np.histogram_bin_edges(np.array([low, high]), BINS)
-    measured, kept = (
-        sum((np.histogram(values, edges)[0] for values in _values(run, column, live=live)), np.zeros(BINS, np.int64))
-        for live in (False, True)
-    )
-    return [Histogram(f"measured ({measured.sum()})", edges, measured),
-            Histogram(f"in the dataset ({kept.sum()})", edges, kept)]
+def _histogram(label: str, edges: Sequence[float], counts: Sequence[int]) -> Histogram:
+    return Histogram(f"{label} ({sum(counts)})", np.array(edges), np.array(counts))
 
 
-def _values(run: RunView, column: str, *, live: bool) -> Iterator[np.ndarray]:
-    for part in run.parts():
-        values = run.table(part, [column], live=live)[column].drop_null().to_numpy().astype(np.float64)
-        yield values[np.isfinite(values)]
+def _what_if(what_if: WhatIf) -> str:
+    rows = [
+        (f"{what_if.operator} {number:.6g}", count, f"{count / what_if.entered:.1%}" if what_if.entered else "",
+         "as it is" if number == what_if.number else f"{count - what_if.kept[what_if.number]:+}")
+        for number, count in what_if.kept.items()
+    ]
+    return f"""What `{escape(what_if.step)}` would keep of {what_if.entered} samples with another number in its place:
 
-
-def _is_number(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_))
+{table(["threshold", "kept", "share", "change"], rows)}"""
 
 
 def lengths(folder: Path, census: Census) -> str:

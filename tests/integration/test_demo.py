@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from datasets import load_from_disk
 
+from pipeline.lint.run import lint
 from tests.pipeline.runs import ROOT, showtell
 
 pytestmark = pytest.mark.timeout(900)
@@ -49,12 +51,40 @@ def test_every_row_is_accounted_for(funnel: dict[str, Any]) -> None:
 
 
 def test_planted_trouble_is_caught(funnel: dict[str, Any]) -> None:
-    """Every unusable link is rejected, and the CLIP filter finds wrong captions and spares right ones."""
+    """Every unusable link is rejected; the CLIP filter finds wrong captions and spares right ones, `dedupe` finds every
+    second picture and no other."""
     rows = {row[0]: row for row in funnel["sinks"]["shards"]["table"][1:]}
     for trouble in ("dead_link", "html_page", "opted_out", "slow_host", "truncated_image"):
         assert rows[trouble][3] == "1.00", f"every {trouble} is rejected"
     assert float(rows["mismatched_caption"][3]) >= 0.9
+    assert _precision(rows["mismatched_caption"][4], "filter: filtered") >= 0.9
+    assert (rows["duplicate"][3], _precision(rows["duplicate"][4], "dedupe: duplicate_near")) == ("1.00", 1)
     assert int(rows["sound"][2]) <= 0.05 * int(rows["sound"][1])
+
+
+def _precision(by: str, reason: str) -> float:
+    """Return what stands in brackets behind a reason and its count."""
+    found = re.search(rf"{reason} \d+ \((\d\.\d\d)\)", by)
+    assert found, by
+    return float(found[1])
+
+
+def test_dataset_is_sound(demo: Path) -> None:
+    """`lint` finds no error: no sample and no duplicate is in two splits, every file and picture is whole."""
+    report = lint(str(demo / "dataset"))
+    assert report.sound, [str(problem) for problem in report.problems]
+
+
+def test_status_and_card_tell_what_other_thresholds_keep(demo: Path, funnel: dict[str, Any]) -> None:
+    """Both have the same counts for both columns the filter compares, of all pictures that came."""
+    clip, width = funnel["scores"]
+    assert (clip["column"], clip["lines"], width["column"], width["lines"]) == ("clip_score", [0.12], "width", [64.0])
+    filtered = next(stage for stage in funnel["stages"] if stage["stage"] == "filter")
+    assert sum(clip["measured"]) == clip["what_ifs"][0]["entered"] == filtered["entered"]
+    assert {"threshold": 0.12, "kept": filtered["kept"]} in clip["what_ifs"][0]["kept"]
+    card = (demo / "dataset" / "README.md").read_text()
+    for tried in clip["what_ifs"][0]["kept"]:
+        assert f"| &gt;= {tried['threshold']:.6g} | {tried['kept']} |" in card
 
 
 def test_dataset_has_every_kind(demo: Path) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipeline.cli import DONE, main
+from tests.integration.counted import Log, embeddings, questions, showtell, status
 from tests.pipeline.runs import write_config
 from tests.stages.chat_server import ChatServer
 from tests.stages.servers import Answer, Site, serve
@@ -62,47 +60,10 @@ def body(row: int) -> bytes:
     return buffer.getvalue()
 
 
-class Log:
-    """What CLIP embedded since the last look."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def taken(self) -> Counter[str]:
-        """Return the lines, and forget them."""
-        lines = Counter(self.file.read_text().splitlines()) if self.file.exists() else Counter()
-        self.file.write_text("")
-        return lines
-
-
-def showtell(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
-    """Run the command line here."""
-    monkeypatch.setattr(sys, "argv", ["showtell", *arguments, "--runner", "inline"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code in (None, DONE)
-
-
 def reasons(run_dir: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     """Return what `status` says of each stage: rows in and rejected, by reason."""
-    capsys.readouterr()
-    monkeypatch.setattr(sys, "argv", ["showtell", "status", run_dir, "--json"])
-    with pytest.raises(SystemExit):
-        main()
-    funnel = json.loads(capsys.readouterr().out)
-    return {stage["stage"]: (stage["entered"], stage["rejected"]) for stage in funnel["stages"][1:]}
-
-
-def embeddings(rows: list[int]) -> Counter[str]:
-    """Return the log lines of CLIP evaluations of so many rows, once each."""
-    images = (f"image {hashlib.sha256(body(row)).hexdigest()}" for row in rows)
-    return Counter([*images, *(f"text caption {row}" for row in rows)])
-
-
-def questions(server: ChatServer, since: int) -> Counter[str]:
-    """Return which rows the LLM was asked about, and how often."""
-    asked = (sent["messages"][1]["content"] for sent in server.bodies[since:])
-    return Counter(next(line for line in text.splitlines() if "caption " in line).split()[-1] for text in asked)
+    stages = status(run_dir, monkeypatch, capsys)["stages"][1:]
+    return {stage["stage"]: (stage["entered"], stage["rejected"]) for stage in stages}
 
 
 def test_retry_asks_only_for_what_failed_and_later_stages_see_only_what_came_back(
@@ -127,7 +88,7 @@ def test_retry_asks_only_for_what_failed_and_later_stages_see_only_what_came_bac
     told = reasons(run_dir, monkeypatch, capsys)
     assert told["download"] == (len(ROWS), {"timeout": 3, "http_429": 2, "http_404": 2})
     assert all(site.requests[f"/{row}.png"] == 1 for row in range(len(ROWS)))
-    assert log.taken() == embeddings(fates[FINE])
+    assert log.taken() == embeddings({row: body(row) for row in fates[FINE]})
     assert questions(chat_server, 0) == {str(row): len(KINDS) for row in fates[FINE]}
 
     for row in range(len(ROWS)):
@@ -140,7 +101,7 @@ def test_retry_asks_only_for_what_failed_and_later_stages_see_only_what_came_bac
         again, 1
     )
     came_back = [row for row in fates[SLOW] + fates[BUSY] if row != NEVER]
-    assert log.taken() == embeddings(came_back)
+    assert log.taken() == embeddings({row: body(row) for row in came_back})
     assert questions(chat_server, calls) == {str(row): len(KINDS) for row in came_back}
     told = reasons(run_dir, monkeypatch, capsys)
     kept = len(fates[FINE]) + len(came_back)

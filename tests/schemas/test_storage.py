@@ -6,9 +6,12 @@ import os
 import pickle
 import uuid
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pytest
+from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
 from schemas.storage import Storage
 from tests.pipeline.runs import tree
@@ -110,3 +113,33 @@ def test_a_folder_in_the_way_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="file"):
         storage.write("file", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+class CountingFileSystem(MemoryFileSystem):  # type: ignore[misc]
+    """A remote file system that counts the bytes that are fetched."""
+
+    protocol = "counting"
+    fetched = 0
+
+    def _open(self, path: str, mode: str = "rb", block_size: Any = None, **options: Any) -> Any:
+        class Counting(MemoryFile):  # type: ignore[misc]
+            def read(self, size: int = -1) -> bytes:
+                data: bytes = super().read(size)
+                CountingFileSystem.fetched += len(data)
+                return data
+
+        file = super()._open(path, mode, block_size, **options)
+        return Counting(self, path, file.getvalue()) if mode == "rb" else file
+
+
+def test_remote_columns_are_fetched_alone() -> None:
+    """Of a remote file with pictures in it, a narrow column takes as many bytes as it has, and the description."""
+    fsspec.register_implementation("counting", CountingFileSystem, clobber=True)
+    storage = Storage("counting://columns")
+    pictures = pa.table({"picture": [os.urandom(100_000)] * 50, "width": range(50), "height": range(50, 100)})
+    storage.write_table("part.arrow", pictures)
+    CountingFileSystem.fetched = 0
+    assert storage.read_table("part.arrow", ["height", "width"]) == pictures.select(["height", "width"])
+    assert CountingFileSystem.fetched < 10_000
+    assert storage.read_table("part.arrow") == pictures
+    assert CountingFileSystem.fetched > 5_000_000

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from pipeline.config import load_config
 from pipeline.execute import Result, execute
 from pipeline.inline_runner import InlineRunner
+from pipeline.lint.run import lint
 from pipeline.plan import make_plan
 from schemas.columns import CONVERSATIONS
 from schemas.errors import ConfigError, FatalError
@@ -144,6 +145,15 @@ def test_split_shares() -> None:
     assert drawn["test"] / 5000 == pytest.approx(0.2, abs=0.02)
 
 
+def test_every_kind_has_its_share_in_every_split() -> None:
+    """Kinds of many samples and of few, next to one another or spread out, are split alike, within chance."""
+    ids = [f"sample-{number}" for number in range(6000)]
+    drawn = splits_of(ids, validation=0.2)
+    for kind in (ids[:4000], ids[4000:5900:2], ids[5900:]):
+        held_out = sum(drawn[row_id] == "validation" for row_id in kind)
+        assert held_out == pytest.approx(0.2 * len(kind), abs=4 * (0.2 * 0.8 * len(kind)) ** 0.5)
+
+
 def test_a_sample_keeps_its_split() -> None:
     """Whatever other samples come, go or change places, a sample stays where it is; another seed draws anew."""
     ids = [f"sample-{number}" for number in range(300)]
@@ -154,7 +164,8 @@ def test_a_sample_keeps_its_split() -> None:
 
 
 def test_duplicates_share_a_split(tmp_path: Path) -> None:
-    """Near-duplicates that were not rejected come into one split, and stay in it when others join them."""
+    """Near-duplicates that were not rejected come into one split, and stay in it when others join them; `lint` finds
+    none in two, as it would had they been drawn by sample."""
     random = np.random.default_rng(0)
     pictures = [random.integers(0, 256, (8, 8, 3), np.uint8) for _ in range(20)]
     rows = []
@@ -173,6 +184,9 @@ def test_duplicates_share_a_split(tmp_path: Path) -> None:
     assert all(all_of_them[f"s{number}"] == all_of_them[f"s{number % 20}"] for number in range(60))
     assert set(all_of_them.values()) == {"train", "validation", "test"}
     assert {row_id: all_of_them[row_id] for row_id in few} == few
+    assert {problem.check for problem in lint(str(tmp_path / "run" / "dataset")).problems} == {"license"}
+    drawn_by_sample = splits_of(list(all_of_them), validation=0.4, test=0.2)
+    assert any(drawn_by_sample[f"s{number}"] != drawn_by_sample[f"s{number % 20}"] for number in range(60))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,6 @@ from stages.dataset.capped import CappedCounter
 from stages.dataset.card import BEGIN, END, with_validation
 from stages.dataset.markdown import escape, table
 from stages.dataset.rows import features
-from stages.dataset.thresholds import thresholds
 from tests.pipeline.runs import PROBES, run_inline, write_config
 
 STAGES = [{"use": f"{PROBES}Picky"}, {"use": f"{PROBES}Pictures"}, {"use": f"{PROBES}Length"}, {"use": f"{PROBES}Talk"}]
@@ -294,22 +293,12 @@ def test_thresholds_are_drawn(tmp_path: Path) -> None:
     assert "## Filtered by length" in card
     assert "`filter` compares it with 3." in card
     assert "`filter` compares it with -1.5." in card
+    assert "What `filter` would keep of 9 samples with another number in its place:" in card
+    assert ["\u003e= 3", "7", "77.8%", "as it is"] in tables_of(card)["Filtered by length"]
+    assert ["\u003e= 5", "5", "55.6%", "-2"] in tables_of(card)["Filtered by length"]
     with Image.open(tmp_path / "run" / "dataset" / "column-length.png") as picture:
         assert picture.mode == "RGBA"
         assert picture.getpixel((0, 0))[3] == 0, "the background is the page's, light or dark"
-
-
-@pytest.mark.parametrize(("keep", "found"), [
-    ("clip_score >= 0.25 and width >= 64", {"clip_score": [0.25], "width": [64.0]}),
-    ('0.5 > x or "a.b" < -3', {"x": [0.5], "a.b": [-3.0]}),
-    ("x between 1 and 2.5", {"x": [1.0, 2.5]}),
-    ("not (x = 4)", {"x": [4.0]}),
-    ("abs(x) > 1 and name = '5' and flag", {}),
-    ("x + 1 > 2 and x > y", {}),
-])
-def test_thresholds(keep: str, found: dict[str, list[float]]) -> None:
-    """A threshold is a number that a column itself is compared with, wherever it stands in the expression."""
-    assert thresholds([{"use": "filter", "settings": {"keep": keep}}]) == found
 
 
 def test_capped_counter() -> None:

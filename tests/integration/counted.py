@@ -1,0 +1,60 @@
+"""A run whose downloads, CLIP evaluations and chat requests are counted where they arrive."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.cli import DONE, main
+from tests.stages.chat_server import ChatServer
+
+__all__ = ["Log", "embeddings", "questions", "showtell", "status"]
+
+
+class Log:
+    """What CLIP embedded since the last look."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def taken(self) -> Counter[str]:
+        """Return the lines, and forget them."""
+        lines = Counter(self.file.read_text().splitlines()) if self.file.exists() else Counter()
+        self.file.write_text("")
+        return lines
+
+
+def showtell(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    """Run the command line here."""
+    monkeypatch.setattr(sys, "argv", ["showtell", *arguments, "--runner", "inline"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code in (None, DONE)
+
+
+def status(run_dir: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """Return what `status --json` tells."""
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "argv", ["showtell", "status", run_dir, "--json"])
+    with pytest.raises(SystemExit):
+        main()
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return told
+
+
+def embeddings(pictures: dict[int, bytes]) -> Counter[str]:
+    """Return the log lines of CLIP evaluations of these rows, once each."""
+    images = (f"image {hashlib.sha256(picture).hexdigest()}" for picture in pictures.values())
+    return Counter([*images, *(f"text caption {row}" for row in pictures)])
+
+
+def questions(server: ChatServer, since: int) -> Counter[str]:
+    """Return which rows the LLM was asked about, and how often."""
+    asked = (sent["messages"][1]["content"] for sent in server.bodies[since:])
+    return Counter(next(line for line in text.splitlines() if "caption " in line).split()[-1] for text in asked)
