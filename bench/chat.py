@@ -201,8 +201,8 @@ def describe(one: Round, prompts: int) -> str:
     """Put a round in words."""
     second = "" if one.second_calls is None else f", second run {one.second_calls} calls"
     return (
-        f"{prompts / one.wall_s:.0f} rows/s, {1000 * one.cpu_s / prompts:.2f} CPU s per 1,000, {one.lost} lost, "
-        f"{one.broken} empty or broken kept, {one.calls} calls{second}"
+        f"{prompts / one.wall_s:.0f} rows/s, {1000 * one.cpu_s / prompts:.2f} CPU s per 1,000, {one.rows} kept, "
+        f"{one.lost} lost, {one.broken} empty or broken kept, {one.calls} calls{second}"
     )
 
 

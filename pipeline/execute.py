@@ -41,7 +41,7 @@ class Runner(Protocol):
 
     def launch(
         self, work: Callable[[dict[str, Any]], None], settings: dict[str, Any], *, workers: int, cpus: float,
-        gpus: float, tell: Callable[[str], None],
+        gpus: float, tell: Callable[[str], None] = print,
     ) -> None:
         """Run a function on several workers at once (``stages.base.Launch``); ``tell`` gets their lines, here."""
 

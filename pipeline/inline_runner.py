@@ -33,7 +33,7 @@ class InlineRunner:
 
     def launch(
         self, work: Callable[[dict[str, Any]], None], settings: dict[str, Any], *, workers: int, cpus: float,
-        gpus: float, tell: Callable[[str], None],
+        gpus: float, tell: Callable[[str], None] = print,
     ) -> None:
         """Run ``work`` here, as the only worker."""
         work({**settings, "tell": tell})

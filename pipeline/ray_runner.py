@@ -124,7 +124,7 @@ class RayRunner:
 
     def launch(
         self, work: Callable[[dict[str, Any]], None], settings: dict[str, Any], *, workers: int, cpus: float,
-        gpus: float, tell: Callable[[str], None],
+        gpus: float, tell: Callable[[str], None] = print,
     ) -> None:
         """Run ``work`` on several Ray Train workers."""
         from pipeline.ray_train import launch
