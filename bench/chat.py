@@ -1,11 +1,13 @@
-"""A bare AsyncOpenAI loop and Showtell's chat engine, same prompts, same server, same number in flight.
+"""A bare AsyncOpenAI loop, bespokelabs-curator and Showtell's chat engine: same prompts, server and number in flight.
 
-    python -m bench.chat [--prompts 2000] [--concurrency 64] [--rounds 5]
+    python -m bench.chat [--prompts 2000] [--concurrency 64] [--rounds 5] [--curator PYTHON]
 
 The server (`bench.chat_server`) answers after 50 ms, first without faults and then with them: 5% 429 with Retry-After,
 1% 500, 0.5% resets, 2% replies with cut JSON. Each side is a process of its own; rows/s counts from the first request
 to the last usable row and leaves out imports, CPU seconds are that process's. Showtell's side includes its log on the
-disk, the reading of every reply, and asking again; then it runs a second time over the same log.
+disk, the reading of every reply, and asking again; curator's (`bench.chat_curator`, in a Python that has it) includes
+its files of requests and responses, and asking again for what is not of its schema. Both then run a second time over
+what they have kept.
 """
 
 from __future__ import annotations
@@ -20,14 +22,14 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import openai
 
+from bench.processes import output_of, serving
 from schemas.errors import Reject
 from schemas.storage import Storage
 from stages.context import user_message
@@ -42,6 +44,15 @@ CAPTIONS = ("A red boat lies at the quay of a small harbour.", "Two people on a 
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What one process made of all prompts: the texts it kept as rows, wall and CPU seconds."""
+
+    kept: Sequence[str | None]
+    wall_s: float
+    cpu_s: float
+
+
+@dataclass(frozen=True)
 class Round:
     """What one side did with all prompts.
 
@@ -51,7 +62,7 @@ class Round:
         broken: rows kept that are empty or no valid JSON.
         wall_s, cpu_s: seconds.
         calls: requests the server got.
-        second_calls: requests it got when the same was asked again.
+        second_calls: requests it got when the same was asked again; None where nothing is kept to that end.
     """
 
     rows: int
@@ -59,8 +70,8 @@ class Round:
     broken: int
     wall_s: float
     cpu_s: float
-    calls: int = 0
-    second_calls: int | None = None
+    calls: int
+    second_calls: int | None
 
 
 def requests(prompts: int) -> list[ChatRequest]:
@@ -78,7 +89,7 @@ def is_broken(text: str | None) -> bool:
         return True
 
 
-def bare(url: str, asked: Sequence[ChatRequest], concurrency: int, folder: Path) -> Round:
+def bare(url: str, asked: Sequence[ChatRequest], concurrency: int, folder: Path) -> Asked:
     """Ask by a plain loop over the openai client with its own retries, as one would write it by hand."""
     client, slots = openai.AsyncOpenAI(api_key="none", base_url=url), asyncio.Semaphore(concurrency)
     schema = {"name": "detail", "schema": SCHEMA, "strict": True}
@@ -100,11 +111,10 @@ def bare(url: str, asked: Sequence[ChatRequest], concurrency: int, folder: Path)
     started, cpu = time.perf_counter(), time.process_time()
     outcomes = asyncio.run(every())
     wall_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu
-    kept = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
-    return Round(len(kept), len(asked) - len(kept), sum(map(is_broken, kept)), wall_s, cpu_s)
+    return Asked([outcome for outcome in outcomes if not isinstance(outcome, BaseException)], wall_s, cpu_s)
 
 
-def showtell(url: str, asked: Sequence[ChatRequest], concurrency: int, folder: Path) -> Round:
+def showtell(url: str, asked: Sequence[ChatRequest], concurrency: int, folder: Path) -> Asked:
     """Ask by the chat engine, its log, and the reading of replies that asks again."""
     config = ChatConfig(model="mock", base_url=url, concurrency=concurrency)
 
@@ -117,46 +127,69 @@ def showtell(url: str, asked: Sequence[ChatRequest], concurrency: int, folder: P
     outcomes = ask_until_usable(chat, asked, read, Counter(), {"bad_reply": 3})
     wall_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu
     chat.close()
-    kept = [outcome for outcome in outcomes if not isinstance(outcome, Reject)]
-    return Round(len(kept), len(asked) - len(kept), sum(map(is_broken, kept)), wall_s, cpu_s)
+    return Asked([outcome for outcome in outcomes if not isinstance(outcome, Reject)], wall_s, cpu_s)
 
 
-SIDES: dict[str, Callable[[str, Sequence[ChatRequest], int, Path], Round]] = {"bare loop": bare, "showtell": showtell}
+SIDES: dict[str, Callable[[str, Sequence[ChatRequest], int, Path], Asked]] = {"bare loop": bare, "showtell": showtell}
+"""The sides that run in this Python."""
+
+CURATOR = "curator"
+
+REMEMBERS = ("showtell", CURATOR)
+"""The sides that keep replies, so that a second run need not ask."""
 
 
-@contextmanager
-def serving(faults: bool, folder: Path) -> Iterator[str]:
-    """Run a fresh server in a process of its own; gives the address."""
-    port = folder / "port"
-    command = [sys.executable, "-m", "bench.chat_server", str(port), *(["--faults"] if faults else [])]
-    server = subprocess.Popen(command)
-    try:
-        while not port.exists() or not port.read_text():
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port.read_text()}/v1"
-    finally:
-        server.kill()
-        server.wait()
+def has_curator(python: Path | None) -> bool:
+    """Tell whether a Python has bespokelabs-curator, and say so where it has not."""
+    if python is None:
+        print("curator: skipped, as no --curator PYTHON is given")
+        return False
+    look = "import importlib.util, sys; sys.exit(importlib.util.find_spec('bespokelabs') is None)"
+    if subprocess.run([str(python), "-c", look]).returncode:
+        print(f"curator: skipped, as {python} has no bespokelabs-curator")
+        return False
+    return True
 
 
 def run(side: str, faults: bool, options: argparse.Namespace) -> Round:
-    """Run one side against a fresh server; Showtell twice."""
-    with tempfile.TemporaryDirectory() as name, serving(faults, Path(name)) as url:
+    """Run one side against a fresh server; twice where it remembers."""
+    flags = ["--faults"] if faults else []
+    with tempfile.TemporaryDirectory() as name, serving("bench.chat_server", flags, Path(name)) as address:
+        url = f"{address}/v1"
         one = _in_process(side, url, Path(name), options)
-        calls = _calls(url)
-        again = None
-        if side == "showtell":
+        calls, again = _calls(url), None
+        if side in REMEMBERS:
             _in_process(side, url, Path(name), options)
             again = _calls(url) - calls
-        return Round(**(asdict(one) | {"calls": calls, "second_calls": again}))
+        lost, broken = options.prompts - len(one.kept), sum(map(is_broken, one.kept))
+        return Round(len(one.kept), lost, broken, one.wall_s, one.cpu_s, calls, again)
 
 
-def _in_process(side: str, url: str, folder: Path, options: argparse.Namespace) -> Round:
+def _in_process(side: str, url: str, folder: Path, options: argparse.Namespace) -> Asked:
+    command = _curator_command(folder, options) if side == CURATOR else _own_command(side, url, folder, options)
+    environment = _curator_environment(url, folder) if side == CURATOR else {}
+    return Asked(**json.loads(output_of(command, environment, folder / "side.log")))
+
+
+def _own_command(side: str, url: str, folder: Path, options: argparse.Namespace) -> list[str]:
     sizes = ["--prompts", str(options.prompts), "--concurrency", str(options.concurrency)]
     where = ["--side", side, "--url", url, "--folder", str(folder / "log")]
-    command = [sys.executable, "-m", "bench.chat", *sizes, *where]
-    ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    return Round(**json.loads(ended.stdout))
+    return [sys.executable, "-m", "bench.chat", *sizes, *where]
+
+
+def _curator_command(folder: Path, options: argparse.Namespace) -> list[str]:
+    prompts, script = folder / "prompts.json", Path(__file__).with_name("chat_curator.py")
+    prompts.write_text(json.dumps([request.messages for request in requests(options.prompts)]))
+    return [str(options.curator), str(script), str(prompts), str(options.concurrency)]
+
+
+def _curator_environment(url: str, folder: Path) -> dict[str, str]:
+    """Return where curator finds the server and keeps everything; nothing is told or asked elsewhere."""
+    return {
+        "OPENAI_BASE_URL": url, "OPENAI_API_KEY": "none", "CURATOR_CACHE_DIR": str(folder / "cache"),
+        "CURATOR_VIEWER": "0", "TELEMETRY_ENABLED": "false", "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "HF_HOME": str(folder / "hub"), "HF_HUB_OFFLINE": "1", "HOME": str(folder),
+    }
 
 
 def _calls(url: str) -> int:
@@ -168,8 +201,8 @@ def describe(one: Round, prompts: int) -> str:
     """Put a round in words."""
     second = "" if one.second_calls is None else f", second run {one.second_calls} calls"
     return (
-        f"{prompts / one.wall_s:.0f} rows/s, {1000 * one.cpu_s / prompts:.2f} CPU s per 1,000, {one.lost} lost, "
-        f"{one.broken} empty or broken kept, {one.calls} calls{second}"
+        f"{prompts / one.wall_s:.0f} rows/s, {1000 * one.cpu_s / prompts:.2f} CPU s per 1,000, {one.rows} kept, "
+        f"{one.lost} lost, {one.broken} empty or broken kept, {one.calls} calls{second}"
     )
 
 
@@ -179,6 +212,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=2000)
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--curator", type=Path, metavar="PYTHON", help="a Python with bespokelabs-curator")
     for internal in ("--side", "--url", "--folder"):
         parser.add_argument(internal, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -186,11 +220,12 @@ def main() -> None:
         one = SIDES[options.side](options.url, requests(options.prompts), options.concurrency, Path(options.folder))
         print(json.dumps(asdict(one)))
         return
+    sides = [*SIDES, *([CURATOR] if has_curator(options.curator) else [])]
     for faults in (False, True):
         name = "faulty" if faults else "clean"
-        rounds: dict[str, list[Round]] = {side: [] for side in SIDES}
+        rounds: dict[str, list[Round]] = {side: [] for side in sides}
         for turn in range(options.rounds):
-            for side in (SIDES if turn % 2 == 0 else reversed(SIDES)):
+            for side in (sides if turn % 2 == 0 else reversed(sides)):
                 rounds[side].append(run(side, faults, options))
                 print(f"{name} {turn + 1}: {side}: {describe(rounds[side][-1], options.prompts)}", flush=True)
         for side, done in rounds.items():
@@ -198,10 +233,11 @@ def main() -> None:
             cpu = statistics.median(1000 * one.cpu_s / options.prompts for one in done)
             worst = f"at most {max(one.lost for one in done)} lost, {max(one.broken for one in done)} broken"
             print(f"median, {name}: {side}: {speed:.0f} rows/s, {cpu:.2f} CPU s per 1,000, {worst}")
-        ratio = statistics.median(
-            their.wall_s / our.wall_s for their, our in zip(rounds["bare loop"], rounds["showtell"], strict=True)
-        )
-        print(f"median, {name}: showtell is {ratio:.2f} times as fast as the bare loop")
+        for side in sides:
+            if side != "showtell":
+                pairs = zip(rounds[side], rounds["showtell"], strict=True)
+                ratio = statistics.median(their.wall_s / our.wall_s for their, our in pairs)
+                print(f"median, {name}: showtell is {ratio:.2f} times as fast as {side}")
 
 
 if __name__ == "__main__":

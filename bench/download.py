@@ -14,14 +14,12 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,7 +29,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.processes import Cost, measure
+from bench.processes import Cost, measure, serving
 
 QUALITY = 95
 CORES = os.cpu_count() or 1
@@ -45,21 +43,6 @@ class Round:
     images: int
     steady_s: float
     cost: Cost
-
-
-@contextmanager
-def serving(photographs: Path, folder: Path) -> Iterator[str]:
-    """Serve the photographs; yields the server's address."""
-    port = folder / "port"
-    port.unlink(missing_ok=True)
-    server = subprocess.Popen([sys.executable, "-m", "bench.photo_server", str(photographs), str(port)])
-    try:
-        while not port.exists() or not port.read_text():
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port.read_text()}"
-    finally:
-        server.kill()
-        server.wait()
 
 
 def steady_s(address: str, outputs: Iterator[Path]) -> float:
@@ -161,7 +144,7 @@ def main() -> None:
             for tool, run in tools.items():
                 folder = Path(name) / "round"
                 folder.mkdir()
-                with serving(photographs, folder) as address:
+                with serving("bench.photo_server", [str(photographs)], folder) as address:
                     rounds[tool].append(run(address, folder))
                 shutil.rmtree(folder)
                 print(f"round {turn + 1}: {tool}: {describe(rounds[tool][-1], options.images)}", flush=True)

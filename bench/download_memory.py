@@ -15,8 +15,8 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from bench.download import serving
 from bench.drip import draw_pictures, run_download
+from bench.processes import serving
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     peaks: list[float] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with serving(draw_pictures(folder / "pictures"), folder) as address:
+        with serving("bench.photo_server", [str(draw_pictures(folder / "pictures"))], folder) as address:
             for urls in options.urls:
                 pictures = {n for n in range(urls) if int(n * options.share) != int((n + 1) * options.share)}
                 every = [f"{address}/{n}.jpg" if n in pictures else f"{address}/{n}" for n in range(urls)]

@@ -26,8 +26,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.download import QUIET, serving
-from bench.processes import Cost, measure
+from bench.download import QUIET
+from bench.processes import Cost, measure, serving
 
 PICTURES, WIDTH, HEIGHT = 50, 320, 240
 
@@ -86,7 +86,7 @@ def main() -> None:
     rounds: dict[str, list[Round]] = {name: [] for name in expected}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with serving(draw_pictures(folder / "pictures"), folder) as address:
+        with serving("bench.photo_server", [str(draw_pictures(folder / "pictures"))], folder) as address:
             urls = [f"{address}/{'drip' if n in drips else 'good'}/{n}.jpg" for n in range(options.urls)]
             lists = {"with drips": urls, "without": [url for n, url in enumerate(urls) if n not in drips]}
             for turn in range(options.rounds):

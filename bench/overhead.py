@@ -62,6 +62,9 @@ class Silent:
     def sink(self, name: str) -> None:
         """Ignore."""
 
+    def sink_told(self, name: str, line: str) -> None:
+        """Ignore."""
+
     def sink_done(self, name: str) -> None:
         """Ignore."""
 

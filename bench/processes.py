@@ -1,16 +1,18 @@
-"""What a command and all processes it starts cost: wall and processor seconds, peak memory."""
+"""Commands and servers in processes of their own, and what they cost: wall and processor seconds, peak memory."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Cost", "measure"]
+__all__ = ["Cost", "measure", "output_of", "serving"]
 
 SAMPLE_S = 0.25
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -68,6 +70,33 @@ def measure(command: Sequence[str], environment: dict[str, str], log: Path) -> C
         over.set()
         watcher.join()
     return Cost(wall, sum(seconds.values()), peak)
+
+
+def output_of(command: Sequence[str], environment: dict[str, str], log: Path) -> str:
+    """Return what a command prints; if it fails, print the end of its log and raise CalledProcessError."""
+    with log.open("w") as errors:
+        ended = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **environment}
+        )
+    if ended.returncode:
+        print(log.read_text(errors="replace")[-2000:], flush=True)
+    ended.check_returncode()
+    return ended.stdout
+
+
+@contextmanager
+def serving(module: str, arguments: Sequence[str], folder: Path) -> Iterator[str]:
+    """Run a server of this project, which writes its port to the file that is its last argument; yields its address."""
+    port = folder / "port"
+    port.unlink(missing_ok=True)
+    server = subprocess.Popen([sys.executable, "-m", module, *arguments, str(port)])
+    try:
+        while not port.exists() or not port.read_text():
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port.read_text()}"
+    finally:
+        server.kill()
+        server.wait()
 
 
 def _usage(pid: int) -> tuple[float, float]:

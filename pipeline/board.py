@@ -1,6 +1,7 @@
-"""Where actors pin up outcomes for the driver to see before their part is through; a Ray actor.
+"""Where workers pin up what the driver is to see before they are through; a Ray actor.
 
-It holds packed outcomes and a module of its own, so that its process imports nothing and is there at once.
+It holds bytes (packed outcomes, lines of progress) and has a module of its own, so that its process imports nothing and
+is there at once.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ __all__ = ["Board"]
 
 
 class Board:
-    """Packed lists of outcomes, in the order they came."""
+    """What was pinned up, in the order it came."""
 
     def __init__(self) -> None:
         self.pinned: list[bytes] = []
 
-    def pin(self, outcomes: bytes) -> None:
-        """Add a packed list of outcomes."""
-        self.pinned.append(outcomes)
+    def pin(self, note: bytes) -> None:
+        """Add something."""
+        self.pinned.append(note)
 
     def take(self) -> list[bytes]:
         """Return what was pinned since the last call."""

@@ -161,8 +161,8 @@ def export(
     from pipeline.export.run import export
     from pipeline.progress import row_progress
 
-    with _stoppable(), row_progress(format_) as shown, _stopped_between_rows(shown) as progress:
-        manifest = export(dataset_dir, format_, to, max_shard_bytes, progress)
+    with _stoppable(), row_progress(format_) as shown, _stopped_between_rows(shown) as (progress, finishing):
+        manifest = export(dataset_dir, format_, to, max_shard_bytes, progress, finishing)
     rows = ", ".join(f"{split} {count} rows" for split, count in manifest["rows"].items())
     typer.echo(f"{format_}: {rows}, {manifest['images']} images: {to}")
     if manifest["changed_texts"]:
@@ -205,8 +205,8 @@ def push(
     with _stoppable():
         if not dry_run:
             check_login()
-        with row_progress("parquet") as shown, _stopped_between_rows(shown) as progress:
-            folder = hub_folder(dataset_dir, to, progress)
+        with row_progress("parquet") as shown, _stopped_between_rows(shown) as (progress, finishing):
+            folder = hub_folder(dataset_dir, to, progress, finishing)
         for name, size in listed(folder):
             typer.echo(f"{size:>14,}  {name}")
         typer.echo("nothing was uploaded" if dry_run else f"uploaded: {upload(folder, repo_id, private)}")
@@ -243,8 +243,14 @@ def _stoppable() -> Iterator[None]:
 
 
 @contextmanager
-def _stopped_between_rows(shown: Callable[[int, int], None]) -> Iterator[Callable[[int, int], None]]:
-    """Have Ctrl-C act when rows are done: in the middle of Arrow's code it would abort the process."""
+def _stopped_between_rows(
+    shown: Callable[[int, int], None],
+) -> Iterator[tuple[Callable[[int, int], None], Callable[[], None]]]:
+    """Have Ctrl-C act when rows are done: while Arrow writes, it would abort the process.
+
+    Yields:
+        What is to be called with the rows done and all rows, and what after the last of them: then Ctrl-C acts at once.
+    """
     pressed: list[int] = []
 
     def tell(done: int, rows: int) -> None:
@@ -252,9 +258,14 @@ def _stopped_between_rows(shown: Callable[[int, int], None]) -> Iterator[Callabl
             raise KeyboardInterrupt
         shown(done, rows)
 
+    def finishing() -> None:
+        signal.signal(signal.SIGINT, before)
+        if pressed:
+            raise KeyboardInterrupt
+
     before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
     try:
-        yield tell
+        yield tell, finishing
     finally:
         signal.signal(signal.SIGINT, before)
 

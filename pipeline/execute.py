@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +24,7 @@ from pipeline.run_view import FinishedRun
 from pipeline.worker import Outcome, prepare, survey
 from schemas.errors import FatalError
 from schemas.storage import Storage
-from stages.base import Sink, Stage
+from stages.base import Launch, Sink, Stage
 from stages.dataset.card import CARD, with_validation
 
 __all__ = ["Result", "Runner", "Watcher", "execute", "only_run"]
@@ -41,9 +42,9 @@ class Runner(Protocol):
 
     def launch(
         self, work: Callable[[dict[str, Any]], None], settings: dict[str, Any], *, workers: int, cpus: float,
-        gpus: float,
+        gpus: float, tell: Callable[[str], None] = print,
     ) -> None:
-        """Run a function on several workers at once (``stages.base.Launch``)."""
+        """Run a function on several workers at once (``stages.base.Launch``); ``tell`` gets their lines, here."""
 
     def close(self) -> None:
         """Give everything back."""
@@ -60,6 +61,9 @@ class Watcher(Protocol):
 
     def sink(self, name: str) -> None:
         """A sink begins."""
+
+    def sink_told(self, name: str, line: str) -> None:
+        """A sink says how far it is; maybe from another thread."""
 
     def sink_done(self, name: str) -> None:
         """A sink has written all it writes."""
@@ -119,7 +123,8 @@ def execute(loaded: LoadedConfig, plan: Plan, runner: Runner, watcher: Watcher) 
         for planned in plan.steps:
             if isinstance(planned.step, Sink):
                 watcher.sink(planned.name)
-                sinks[planned.name] = _write_sink(planned, planned.step, view, runner)
+                launch = partial(runner.launch, tell=partial(watcher.sink_told, planned.name))
+                sinks[planned.name] = _write_sink(planned, planned.step, view, launch)
                 watcher.sink_done(planned.name)
         _complete_card(plan, view)
         return Result(view, given_up, sinks)
@@ -137,7 +142,7 @@ def _segments(plan: Plan) -> Iterator[list[PlannedStep]]:
         yield segment
 
 
-def _write_sink(planned: PlannedStep, sink: Sink[Any], view: FinishedRun, runner: Runner) -> Mapping[str, Any]:
+def _write_sink(planned: PlannedStep, sink: Sink[Any], view: FinishedRun, launch: Launch) -> Mapping[str, Any]:
     """Let a sink write beside, then put its folder in place; its record comes last."""
     storage, record = view.run.storage, f"sinks/{planned.name}.json"
     fingerprints = [step.fingerprint for step in view.plan.steps[: planned.index + 1]]
@@ -150,7 +155,7 @@ def _write_sink(planned: PlannedStep, sink: Sink[Any], view: FinishedRun, runner
     sink.open()
     with _folder_beside(storage, sink.output) as beside:
         try:
-            summary = sink.write(view, beside, runner.launch)
+            summary = sink.write(view, beside, launch)
         except FatalError:
             raise
         except Exception as error:

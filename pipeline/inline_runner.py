@@ -33,10 +33,10 @@ class InlineRunner:
 
     def launch(
         self, work: Callable[[dict[str, Any]], None], settings: dict[str, Any], *, workers: int, cpus: float,
-        gpus: float,
+        gpus: float, tell: Callable[[str], None] = print,
     ) -> None:
         """Run ``work`` here, as the only worker."""
-        work(settings)
+        work({**settings, "tell": tell})
 
     def close(self) -> None:
         """Nothing to give back."""

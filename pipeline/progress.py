@@ -51,6 +51,10 @@ class Lines:
         """A sink begins."""
         self.console.print(f"{name}: writing", markup=False, highlight=False)
 
+    def sink_told(self, name: str, line: str) -> None:
+        """A sink says how far it is."""
+        self.console.print(f"{name}: {line}", markup=False, highlight=False)
+
     def sink_done(self, name: str) -> None:
         """A sink has written all it writes."""
         self.console.print(f"{name}: written", markup=False, highlight=False)
@@ -91,6 +95,10 @@ class Bars:
     def sink(self, name: str) -> None:
         """A sink begins."""
         self.tasks[name] = self.bars.add_task(name, total=None, kept="writing")
+
+    def sink_told(self, name: str, line: str) -> None:
+        """A sink says how far it is."""
+        self.bars.update(self.tasks[name], kept=line)
 
     def sink_done(self, name: str) -> None:
         """A sink has written all it writes."""

@@ -124,12 +124,12 @@ class RayRunner:
 
     def launch(
         self, work: Callable[[dict[str, Any]], None], settings: dict[str, Any], *, workers: int, cpus: float,
-        gpus: float,
+        gpus: float, tell: Callable[[str], None] = print,
     ) -> None:
         """Run ``work`` on several Ray Train workers."""
         from pipeline.ray_train import launch
 
-        launch(work, settings, workers=workers, cpus=cpus, gpus=gpus)
+        launch(work, settings, workers=workers, cpus=cpus, gpus=gpus, tell=tell)
 
     def close(self) -> None:
         """Leave the cluster, or stop the local one."""

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ray
 
+from pipeline.board import Board
 from schemas.errors import FatalError
 from schemas.storage import Storage
 
 __all__ = ["launch"]
 
+POLL_S = 1.0
+
 Work = Callable[[dict[str, Any]], None]
+Tell = Callable[[str], None]
 
 
-def launch(work: Work, settings: dict[str, Any], *, workers: int, cpus: float, gpus: float) -> None:
+def launch(
+    work: Work, settings: dict[str, Any], *, workers: int, cpus: float, gpus: float, tell: Tell
+) -> None:
     """Run ``work(settings)`` on every worker of a torch process group, or on one without a group, and wait.
+
+    Args:
+        work: called with the settings and ``tell``, a function whose lines come out here.
+        settings: what can be pickled.
+        workers: how many.
+        cpus, gpus: of each.
+        tell: gets the workers' lines, in another thread.
 
     Raises:
         FatalError: a worker failed; the message is the last line of its error.
     """
+    with _relayed(tell) as pin:
+        _launch(work, {**settings, "tell": pin}, workers, cpus, gpus)
+
+
+def _launch(work: Work, settings: dict[str, Any], workers: int, cpus: float, gpus: float) -> None:
     use_gpu = gpus > 0 and ray.cluster_resources().get("GPU", 0) > 0
     try:
         if workers == 1:
@@ -48,6 +68,43 @@ def _train(work: Work, settings: dict[str, Any], workers: int, resources: dict[s
         trainer.fit()
     finally:
         Storage(notes).remove("")
+
+
+@contextmanager
+def _relayed(tell: Tell) -> Iterator[Tell]:
+    """Give what workers on any machine can tell with; their lines come out here, a second later at most."""
+    board = ray.remote(num_cpus=0)(Board).remote()
+    over = threading.Event()
+
+    def relay() -> None:
+        while True:
+            last = over.wait(POLL_S)
+            try:
+                for line in ray.get(board.take.remote()):
+                    tell(line.decode())
+            except ray.exceptions.RayError:  # what is wrong with the cluster, the work itself comes to know
+                return
+            if last:
+                return
+
+    relaying = threading.Thread(target=relay, daemon=True)
+    relaying.start()
+    try:
+        yield _Pin(board)
+    finally:
+        over.set()
+        relaying.join()
+
+
+class _Pin:
+    """Pins a line to a board, from any process of the cluster."""
+
+    def __init__(self, board: Any) -> None:
+        self.board = board
+
+    def __call__(self, line: str) -> None:
+        """Pin it, and wait a moment until it is there: the worker may be about to end."""
+        ray.wait([self.board.pin.remote(line.encode())], timeout=POLL_S)
 
 
 def _fitting_cpus(cpus: float, workers: int) -> float:

@@ -24,7 +24,7 @@ from schemas.errors import nearest
 
 __all__ = [
     "SPEED", "ExistingPath", "Frozen", "LocalOrUrl", "ModelRef", "RayConfig", "RunConfig", "SourceConfig",
-    "StageConfig", "shown_model",
+    "StageConfig", "TABLE_FORMATS", "shown_model", "table_format",
 ]
 
 SPEED = "speed"
@@ -94,12 +94,24 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
 
 
+TABLE_FORMATS = ("csv", "tsv", "jsonl", "json", "parquet", "arrow")
+"""The extensions of ``kind: table``."""
+
+
+def table_format(file: str) -> str:
+    """Return a file's extension, in lower case and without the dot."""
+    return Path(file).suffix.lower().removeprefix(".")
+
+
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 def _resolve_source(value: str, info: ValidationInfo) -> str:
     """A source is there, but for a dataset on the hub; a folder beside it makes its id a mistyped path."""
-    if info.data.get("kind") != "huggingface":
+    kind = info.data.get("kind")
+    if kind == "table":
+        return _resolve_table(value, info)
+    if kind != "huggingface":
         return _resolve_existing(value, info)
     path = _folder(info) / value
     if HUB_ID.fullmatch(value) and not path.exists() and not path.parent.exists():
@@ -107,6 +119,14 @@ def _resolve_source(value: str, info: ValidationInfo) -> str:
     resolved = _resolve_existing(value, info)
     if not Path(resolved).is_dir():
         raise ValueError("must be a dataset's folder or hub id (org/name); a single file is a table")
+    return resolved
+
+
+def _resolve_table(value: str, info: ValidationInfo) -> str:
+    resolved = _resolve_existing(value, info)
+    for file in sorted(glob.glob(resolved, recursive=True)) or [resolved]:
+        if table_format(file) not in TABLE_FORMATS:
+            raise ValueError(f"{Path(file).name} has no extension of a table{nearest('', TABLE_FORMATS)}")
     return resolved
 
 

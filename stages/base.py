@@ -191,7 +191,10 @@ class Launch(Protocol):
 
     def __call__(self, work: Callable[[dict[str, Any]], None], settings: dict[str, Any], *, workers: int,
                  cpus: float, gpus: float) -> None:
-        """Run ``work(settings)`` on every worker and wait; raises FatalError if one fails."""
+        """Run ``work(settings)`` on every worker and wait; raises FatalError if one fails.
+
+        ``settings`` gets ``tell`` beside what is in it: a function that shows the user a line of progress.
+        """
 
 
 class Sink(Step[ConfigT]):

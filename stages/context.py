@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TypedDict
 
-__all__ = ["FENCE", "MARKUP", "Box", "caption_message", "one_line", "user_message"]
+__all__ = ["FENCE", "MARKUP", "Box", "caption_message", "one_line", "user_message", "without_placeholders"]
 
 MAX_CAPTIONS = 8
 MAX_CAPTION_CHARACTERS = 500
@@ -32,6 +32,11 @@ BREAKS = {"Cc", "Zl", "Zp"}
 
 MARKUP = re.compile(r"<\||</?(image|im_|s>|start_of|end_of|eot|audio|video)", re.IGNORECASE)
 """Text that trainers read as a place for an image or as the end of a turn: it must not enter a message."""
+
+
+PLACEHOLDER = re.compile(r"<(image|video|audio)>")
+"""What LLaMA-Factory counts in a text (its ``IMAGE_PLACEHOLDER``, ``VIDEO_PLACEHOLDER``, ``AUDIO_PLACEHOLDER``), and
+processors of Transformers take for the place of an image."""
 
 
 class Box(TypedDict):
@@ -84,6 +89,11 @@ def one_line(text: str) -> str:
     """
     spaced = "".join(" " if unicodedata.category(sign) in BREAKS else sign for sign in text)
     return " ".join(spaced.split())
+
+
+def without_placeholders(text: str) -> str:
+    """Take literal placeholders apart: ``<image>`` in a text means no image, but every trainer would look for one."""
+    return PLACEHOLDER.sub(r"< \1 >", text)
 
 
 def _datum(text: str) -> str:

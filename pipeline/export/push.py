@@ -41,7 +41,9 @@ def check_login() -> None:
         HfApi().whoami()
 
 
-def hub_folder(dataset_dir: str, to: str | None, progress: Callable[[int, int], None]) -> Path:
+def hub_folder(
+    dataset_dir: str, to: str | None, progress: Callable[[int, int], None], finishing: Callable[[], None]
+) -> Path:
     """Return the folder to upload: the dataset's own, if it is a Parquet export, or where it was exported to.
 
     The export stays: a push of the same dataset that was stopped goes on from there.
@@ -50,13 +52,14 @@ def hub_folder(dataset_dir: str, to: str | None, progress: Callable[[int, int], 
         dataset_dir: a finished dataset, or a Parquet export.
         to: where to export it to; by default beside it, ``<dataset_dir>-parquet``.
         progress: called with the rows done and all rows.
+        finishing: called when all rows are exported, before the steps that make whole files of them.
     """
     folder = Path(dataset_dir).resolve()
     manifest = Storage(str(folder)).read_json(MANIFEST)
     if manifest is not None and manifest.get("format") == "parquet":
         return folder
     exported = Path(to or f"{folder}-parquet").resolve()
-    export(dataset_dir, "parquet", to or str(exported), progress=progress)
+    export(dataset_dir, "parquet", to or str(exported), progress=progress, finishing=finishing)
     return exported
 
 

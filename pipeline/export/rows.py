@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from schemas.errors import FatalError
+from stages.context import without_placeholders
 
 __all__ = ["PLACEHOLDER", "Picture", "Row", "read_rows"]
 
 PLACEHOLDER = "<image>"
 """Where an image goes, for LLaVA, LLaMA-Factory and the processors of Transformers alike."""
-
-MEDIA_TOKEN = re.compile(r"<(image|video|audio)>")
-"""What LLaMA-Factory counts in a text (its ``IMAGE_PLACEHOLDER``, ``VIDEO_PLACEHOLDER``, ``AUDIO_PLACEHOLDER``)."""
 
 ROLES = ("user", "assistant")
 
@@ -69,7 +66,7 @@ def read_rows(table: pa.Table, split: str, first: int) -> Iterator[Row]:
     held = [field.name for field in table.schema if field.name == "images" or not _holds_bytes(field.type)]
     for number, row in enumerate(table.select(held).to_pylist(), first):
         place = f"{split}, row {number} (id {row['id']!r})"
-        contents = [_plain(text) for text in _turns(row["messages"], place)]
+        contents = [without_placeholders(text) for text in _turns(row["messages"], place)]
         changed = sum(before["content"] != after for before, after in zip(row["messages"], contents, strict=True))
         yield Row(
             number=number,
@@ -100,11 +97,6 @@ def _turns(messages: Sequence[Mapping[str, str]] | None, place: str) -> list[str
     if not roles or len(roles) % 2 or roles != _alternating(len(roles)):
         raise FatalError(f"{place}: messages are not user and assistant in turn, but {', '.join(roles) or 'none'}")
     return [message["content"] for message in messages or ()]
-
-
-def _plain(text: str) -> str:
-    """Take literal placeholders apart: ``<image>`` in a text means no image, but every trainer would look for one."""
-    return MEDIA_TOKEN.sub(r"< \1 >", text)
 
 
 def _picture(image: Mapping[str, Any] | None, place: str) -> Picture:

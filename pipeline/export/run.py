@@ -35,7 +35,7 @@ VERSION = 1
 
 def export(
     dataset_dir: str, format_name: str, to: str, max_shard_bytes: int = MAX_SHARD_BYTES,
-    progress: Callable[[int, int], None] = lambda done, rows: None,
+    progress: Callable[[int, int], None] = lambda done, rows: None, finishing: Callable[[], None] = lambda: None,
 ) -> Mapping[str, Any]:
     """Export a dataset.
 
@@ -45,6 +45,7 @@ def export(
         to: the folder to write; empty, missing, or one that an unfinished export of the same dataset left.
         max_shard_bytes: where a format has shards, one is closed once it is this long.
         progress: called with the rows done and all rows.
+        finishing: called when all rows are written, before the steps that make whole files of them.
 
     Returns:
         The manifest, as in the folder's ``export.json``: rows of each split, images, changed texts, files with
@@ -70,7 +71,7 @@ def export(
         return manifest
     with folder.claimed():
         format_ = _format(format_name, dataset, folder, max_shard_bytes)
-        return folder.manifest() or _write(dataset, folder, format_, progress)
+        return folder.manifest() or _write(dataset, folder, format_, progress, finishing)
 
 
 def _format(name: str, dataset: FinishedDataset, folder: ExportFolder, max_shard_bytes: int) -> Format:
@@ -80,7 +81,8 @@ def _format(name: str, dataset: FinishedDataset, folder: ExportFolder, max_shard
 
 
 def _write(
-    dataset: FinishedDataset, folder: ExportFolder, format_: Format, progress: Callable[[int, int], None]
+    dataset: FinishedDataset, folder: ExportFolder, format_: Format, progress: Callable[[int, int], None],
+    finishing: Callable[[], None],
 ) -> Mapping[str, Any]:
     rows, earlier = sum(dataset.splits.values()), 0
     pieces: list[Piece] = []
@@ -89,6 +91,7 @@ def _write(
         told = partial(_tell, progress, earlier, rows)
         pieces += [*finished, *_rest(dataset, folder, format_, split, finished, told)]
         earlier += count
+    finishing()
     files = {
         name: {"bytes": piece.bytes, "sha256": piece.sha256} if piece else _described(folder.folder / name)
         for name, piece in format_.finish(pieces).items()

@@ -11,6 +11,7 @@ from typing import Any
 
 from schemas.columns import SOURCE
 from schemas.errors import Reject
+from stages.context import without_placeholders
 
 __all__ = ["BAD_ROW", "SourceRow", "canonical", "rename"]
 
@@ -123,11 +124,12 @@ def _media_path(path: str, folder: str) -> str:
 
 
 def _conversations(value: Any, folder: str) -> list[dict[str, Any]]:
+    """Return conversations as we have them: plain text, in which nothing stands for an image (DESIGN 6)."""
     return [
         {
             "kind": _text(item["kind"], folder),
             "messages": [
-                {"role": _text(turn["role"], folder), "content": _text(turn["content"], folder)}
+                {"role": _text(turn["role"], folder), "content": without_placeholders(_text(turn["content"], folder))}
                 for turn in item["messages"]
             ],
             "provenance": _text(item.get("provenance") or "source", folder),

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.sources import img2dataset
 from pipeline.sources.canonical import BAD_ROW, SourceRow, canonical, rename
-from schemas.config import SourceConfig
+from schemas.config import TABLE_FORMATS, SourceConfig, table_format
 from schemas.errors import ConfigError, Mistake, Reject, nearest
 
 __all__ = ["check_columns", "read", "read_json", "read_jsonl", "read_parquet"]
@@ -26,10 +26,7 @@ MAX_FIELD_BYTES = 1 << 24
 def read(files: list[str], config: SourceConfig) -> Iterator[SourceRow]:
     """Yield the rows of every file, in order."""
     for file in files:
-        reader = READERS.get(Path(file).suffix.lower().lstrip("."))
-        if reader is None:
-            raise ConfigError(file, [Mistake("source.path", file, f"unknown table format{nearest('', READERS)}")])
-        yield from _read_file(file, reader(file, config), config)
+        yield from _read_file(file, READERS[table_format(file)](file, config), config)
 
 
 def _read_file(file: str, rows: Iterator[Row], config: SourceConfig) -> Iterator[SourceRow]:
@@ -146,3 +143,5 @@ def _arrow(file: str, _config: SourceConfig) -> Iterator[Row]:
 READERS = {
     "csv": _csv, "tsv": _tsv, "jsonl": read_jsonl, "json": read_json, "parquet": read_parquet, "arrow": _arrow,
 }
+if set(READERS) != set(TABLE_FORMATS):
+    raise RuntimeError("every table format needs a reader")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -25,7 +24,7 @@ __all__ = ["Training"]
 CURVE_POINTS = 50
 """Points of a loss curve in the report, at most about so many."""
 
-log = logging.getLogger(__name__)
+TELL_EVERY_S = 10.0
 
 
 class Training:
@@ -37,13 +36,17 @@ class Training:
             share of each batch.
         pictures: features of the examples' images.
         seed: decides the order of the examples.
+        tell: shows a line of progress; only the first worker uses it.
     """
 
-    def __init__(self, config: ConnectorConfig, place: Workplace, pictures: Pictures, seed: int) -> None:
+    def __init__(
+        self, config: ConnectorConfig, place: Workplace, pictures: Pictures, seed: int, tell: Callable[[str], None]
+    ) -> None:
         self.config = config
         self.place = place
         self.pictures = pictures
         self.seed = seed
+        self.tell = tell
 
     def fit(
         self, name: str, model: VisionLanguageModel, examples: Sequence[Example], recipe: RecipeConfig
@@ -63,7 +66,7 @@ class Training:
         weights = [weight for weight in model.parameters() if weight.requires_grad]
         optimiser = torch.optim.AdamW(weights, weight_decay=self.config.weight_decay, fused=True)
         network = self.place.join(model.train())
-        curve = _Curve(name, len(batches))
+        curve, progress = _Curve(name, len(batches)), _Progress(name, len(batches), self.tell)
         for step, batch in enumerate(batches):
             rate = recipe.learning_rate * schedule(step, len(batches), self.config.warmup)
             for group in optimiser.param_groups:
@@ -73,6 +76,8 @@ class Training:
             optimiser.step()
             optimiser.zero_grad()
             curve.add(step, loss, rate)
+            if self.place.rank == 0:
+                progress.add(step, loss, len(batch))
         optimiser.zero_grad()
         model.eval()
         return curve.summary(sum(map(len, batches)), time.monotonic() - started)
@@ -131,7 +136,6 @@ class _Curve:
             mean = sum(self._losses) / len(self._losses)
             self.points.append({"step": step + 1, "loss": mean, "learning_rate": rate})
             self._losses.clear()
-            log.info("connector, %s: step %d of %d, loss %.3f", self.name, step + 1, self.steps, mean)
 
     def summary(self, samples: int, seconds: float) -> dict[str, Any]:
         speed = round(samples / seconds, 2) if samples else 0.0
@@ -139,3 +143,23 @@ class _Curve:
             "steps": self.steps, "samples": samples, "seconds": round(seconds, 2),
             "samples_per_second": speed, "curve": self.points,
         }
+
+
+class _Progress:
+    """Tells every few seconds, and at the end, how far a stage is: the means since it told last."""
+
+    def __init__(self, name: str, steps: int, tell: Callable[[str], None]) -> None:
+        self.name, self.steps, self.tell = name, steps, tell
+        self._since = time.monotonic()
+        self._losses: list[float] = []
+        self._samples = 0
+
+    def add(self, step: int, loss: float, samples: int) -> None:
+        self._losses.append(loss)
+        self._samples += samples
+        seconds = time.monotonic() - self._since
+        if seconds < TELL_EVERY_S and step + 1 < self.steps:
+            return
+        mean, rate = sum(self._losses) / len(self._losses), self._samples / max(seconds, 1e-9)
+        self.tell(f"{self.name}: step {step + 1} of {self.steps}, loss {mean:.3f}, {rate:.1f} samples/s")
+        self._since, self._losses, self._samples = time.monotonic(), [], 0

@@ -6,7 +6,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +34,7 @@ def train_worker(settings: dict[str, Any]) -> None:
 
     Args:
         settings: ``config`` (ConnectorConfig), ``seed``, ``name`` of the run, ``dataset`` (its local folder)
-            and ``into`` (folder or URL to write to).
+            and ``into`` (folder or URL to write to), ``tell`` (shows a line of progress).
 
     Raises:
         FatalError: a model does not load, or there is nothing to learn from or to measure on.
@@ -48,10 +48,11 @@ def train_worker(settings: dict[str, Any]) -> None:
     course = _read_course(settings["dataset"], model, config.max_tokens)
     exam_pictures = Pictures(model.tower, course.held_out.image, config.cache_gb)
     exam = Exam(course.held_out, course.questions, exam_pictures, config.eval, place, seed)
-    alone, stages = _teach(model, course, config, place, seed)
+    alone, stages = _teach(model, course, config, place, seed, settings["tell"])
     if place.rank > 0:
         return
     taught = time.monotonic()
+    settings["tell"](f"validation: {len(course.questions)} conversations")
     models = {"vision": shown_model(config.vision), "language": shown_model(config.language)}
     report = {
         "name": settings["name"],
@@ -103,10 +104,11 @@ def _read_course(dataset: str, model: VisionLanguageModel, max_tokens: int) -> _
 
 
 def _teach(
-    model: VisionLanguageModel, course: _Course, config: ConnectorConfig, place: Workplace, seed: int
+    model: VisionLanguageModel, course: _Course, config: ConnectorConfig, place: Workplace, seed: int,
+    tell: Callable[[str], None],
 ) -> tuple[VisionLanguageModel | None, dict[str, Any]]:
     """Train the model, and the text-only one to compare it with; return that one and the stages' figures."""
-    training = Training(config, place, Pictures(model.tower, course.train.image, config.cache_gb), seed)
+    training = Training(config, place, Pictures(model.tower, course.train.image, config.cache_gb), seed, tell)
     model.language.requires_grad_(False)
     align = training.fit("align", model, course.descriptions, config.align)
     model.language.requires_grad_(True)

@@ -38,6 +38,9 @@ class Quiet:
     def sink(self, name: str) -> None:
         """Nothing to show."""
 
+    def sink_told(self, name: str, line: str) -> None:
+        """Nothing to show."""
+
     def sink_done(self, name: str) -> None:
         """Nothing to show."""
 

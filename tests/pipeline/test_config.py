@@ -21,8 +21,9 @@ CHAT = {"engine": "openai", "model": "some-model"}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a source of two samples."""
+    """A folder with a source of two samples, and a file that is no table."""
     write_source(tmp_path, ["a", "bb"])
+    (tmp_path / "rows.xyz").touch()
     return tmp_path
 
 
@@ -168,6 +169,10 @@ WRONG_ELSEWHERE = {
         {"source": {"path": ["pairs.jsonl", "more.jsonl"]}},
         "source.path[1] = 'more.jsonl': no such file or folder: {folder}/more.jsonl",
     ),
+    "unknown extension": (
+        {"source": {"path": "rows.xyz"}},
+        "source.path = 'rows.xyz': rows.xyz has no extension of a table (valid: arrow, csv, json, jsonl, parquet, tsv)",
+    ),
     "kind": (
         {"source": {"kind": "csv"}},
         "source.kind = 'csv': Input should be 'table', 'coco', 'llava', 'webdataset' or 'huggingface'",
@@ -207,7 +212,7 @@ WRONG_YAML = {
     "list": ("- name: a\n", "file: must be a mapping with name, run_dir, source, stages"),
     "empty": ("", "file: must be a mapping with name, run_dir, source, stages"),
     "stages as a mapping": (
-        "name: a\nrun_dir: run\nsource: {kind: table, path: config.yaml}\nstages: {use: filter}\n",
+        "name: a\nrun_dir: run\nsource: {kind: coco, path: config.yaml}\nstages: {use: filter}\n",
         "stages = {'use': 'filter'}: Input should be a valid list",
     ),
     "python object": (

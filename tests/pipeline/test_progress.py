@@ -20,8 +20,9 @@ def run_shown(terminal: bool) -> str:
     watcher.begin(["download"], 2)
     watcher.done(Outcome("download", 0, PartReport(rows=8, entered=8, kept=5)))
     watcher.done(Outcome("download", 1, None, "part 1: [red] OSError: disk full"))
-    watcher.sink("shards")
-    watcher.sink_done("shards")
+    watcher.sink("connector")
+    watcher.sink_told("connector", "align: step 1 of 2")
+    watcher.sink_done("connector")
     watcher.close()
     return screen.getvalue()
 
@@ -31,8 +32,9 @@ def test_lines_for_logs() -> None:
     assert run_shown(terminal=False).splitlines() == [
         "download: gave up part 1: [red] OSError: disk full",
         "download: 2/2 parts, kept 5 of 8 rows",
-        "shards: writing",
-        "shards: written",
+        "connector: writing",
+        "connector: align: step 1 of 2",
+        "connector: written",
     ]
 
 
@@ -42,7 +44,7 @@ def test_bars_on_a_terminal() -> None:
     assert "gave up part 1: [red] OSError: disk full" in screen
     final = screen.split("\x1b[2K")[-2:]
     assert re.search(r"download .*2/2 kept 5 of 8", "".join(final))
-    assert re.search(r"shards .*1/1 written", "".join(final))
+    assert re.search(r"connector .*1/1 written", "".join(final))
 
 
 def rows_shown(terminal: bool) -> str:

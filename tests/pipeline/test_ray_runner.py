@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,3 +88,16 @@ def test_model_that_does_not_load_stops_the_run_with_its_line(tmp_path: Path, ru
     with pytest.raises(FatalError) as error:
         run_ray(write_config(tmp_path, [{"use": f"{PROBES}NeverOpens"}]), runner)
     assert str(error.value) == "never_opens: model = nowhere: no such model"
+
+
+def count_up(settings: dict[str, Any]) -> None:
+    """Tell three lines, as a sink's worker does."""
+    for number in range(3):
+        settings["tell"](f"{settings['word']} {number}")
+
+
+def test_lines_of_a_launched_worker_come_out_here(runner: RayRunner) -> None:
+    """What a worker tells reaches the driver, in order, and is all there when the launch is over."""
+    told: list[str] = []
+    runner.launch(count_up, {"word": "step"}, workers=1, cpus=1, gpus=0, tell=told.append)
+    assert told == ["step 0", "step 1", "step 2"]

@@ -56,6 +56,16 @@ def test_a_path_must_match_something(tmp_path: Path, path: Any) -> None:
         source(tmp_path, path)
 
 
+@pytest.mark.parametrize("name", ["t.xlsx", "t.csv.gz", "t"])
+def test_a_table_has_an_extension_of_one(tmp_path: Path, name: str) -> None:
+    """A file that no reader takes is a mistake, named alone or found by a pattern."""
+    (tmp_path / name).touch()
+    for path in (name, "t*"):
+        with pytest.raises(ValidationError, match=rf"{name} has no extension of a table \(valid: arrow, csv, "):
+            source(tmp_path, path)
+    assert source(tmp_path, name, kind="coco").path == [str(tmp_path / name)]
+
+
 def test_a_source_is_local(tmp_path: Path) -> None:
     """A URL as a source is refused at once, not when it is opened."""
     with pytest.raises(ValidationError, match="not a URL"):

@@ -6,6 +6,7 @@ import json
 import tempfile
 import wave
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -32,25 +33,24 @@ def site() -> Iterator[Site]:
         yield running
 
 
-OPENED: list[Download] = []
+OPENED = ExitStack()
 
 
 @pytest.fixture(autouse=True)
 def close_stages() -> Iterator[None]:
-    """End the event loops and decoders of the stages that a test opened."""
-    yield
-    while OPENED:
-        OPENED.pop().close()
+    """End the event loops and decoders of the stages that a test opened, and remove their folders."""
+    with OPENED:
+        yield
 
 
 def stage(*, folder: Path | None = None, repeated: Sequence[str] = (), **settings: Any) -> Download:
     """Make and open the stage; the test server's address is allowed unless the settings say otherwise."""
     limits = {"allow_hosts": ["127.0.0.1"], "decoders": 1}
     download = Download(DownloadConfig(use="download", **{**limits, **settings}))
-    download.folder = Storage(str(folder or tempfile.mkdtemp(prefix="download-")))
+    download.folder = Storage(str(folder or OPENED.enter_context(tempfile.TemporaryDirectory(prefix="download-"))))
     download.surveyed = find_repeats(iter([repeated, repeated]))
     download.open()
-    OPENED.append(download)
+    OPENED.callback(download.close)
     return download
 
 

@@ -145,6 +145,30 @@ def test_stopped_export_says_how_to_go_on(tmp_path: Path) -> None:
     assert records(out) >= 2
 
 
+def test_stopped_in_the_last_step(dataset: Path, tmp_path: Path) -> None:
+    """Ctrl-C is heard after the last row too: here the file of all rows is a pipe that nobody reads."""
+    out = tmp_path / "out"
+
+    def stop(done: int, rows: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export(str(dataset), "llava", str(out), progress=stop)
+    os.mkfifo(out / "train.json.tmp")
+    command = [sys.executable, "-m", "pipeline", "export", str(dataset), "--format", "llava", "--to", str(out)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and records(out) < len(mixed()):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    try:
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, said) == (FAILED, "error: stopped; the same command goes on from here\n")
+    (out / "train.json.tmp").unlink()
+    assert export(str(dataset), "llava", str(out))["rows"] == {split: len(rows) for split, rows in mixed().items()}
+
+
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 PEAK = """

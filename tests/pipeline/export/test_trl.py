@@ -17,7 +17,7 @@ from trl import SFTConfig, SFTTrainer
 from pipeline.export.run import export
 from tests.pipeline.export.finished import HOSTILE, mixed, picture, row, saved, told
 from tests.pipeline.export.tiny_llava import PATCHES, tiny_llava, tiny_processor
-from tests.pipeline.runs import PROBES, run_inline, write_config, write_source
+from tests.pipeline.runs import PROBES, run_inline, write_config
 
 
 @pytest.fixture(autouse=True)
@@ -46,9 +46,14 @@ def losses(trainer: SFTTrainer) -> list[float]:
 
 
 def test_the_dataset_as_it_is(tmp_path: Path) -> None:
-    """A finished run's dataset, opened by load_from_disk, trains a model: pictures reach it, it learns."""
+    """A finished run's dataset, opened by load_from_disk, trains a model: pictures reach it, it learns.
+
+    The source's own conversations name the placeholder that the trainer puts where the image goes.
+    """
     stages = [{"use": f"{PROBES}{name}"} for name in ("Pictures", "Length", "Talk")]
-    write_source(tmp_path, ["a" * (number % 7 + 1) for number in range(30)])
+    talk = {"kind": "chat", "messages": row(0, None, HOSTILE, "An <image> is a token.")["messages"]}
+    rows = [{"captions": ["a" * (number % 7 + 1)], "source_conversations": [talk]} for number in range(30)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
     run_inline(write_config(tmp_path, [*stages, {"use": "shards"}], part_rows=25))
     dataset = load_from_disk(str(tmp_path / "run" / "dataset"))
     trainer = trained(dataset["train"], tmp_path / "out")

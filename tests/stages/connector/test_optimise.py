@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,7 +20,8 @@ RECIPE = RecipeConfig(epochs=1, learning_rate=1e-2, batch=16)
 
 
 def fit(
-    vision: str, language: str, dataset: str, recipe: RecipeConfig, aligning: bool = False, **changes: Any
+    vision: str, language: str, dataset: str, recipe: RecipeConfig, aligning: bool = False,
+    tell: Callable[[str], None] = print, **changes: Any,
 ) -> tuple[VisionLanguageModel, dict[str, Any]]:
     settings = config(vision, language, **changes)
     torch.manual_seed(0)
@@ -27,7 +30,7 @@ def fit(
     train, _ = load_splits(dataset)
     examples = read_examples(train, model.chat, 100)[0][:64]
     pictures = Pictures(model.tower, train.image, 1)
-    training = Training(settings, find_workplace("cpu", "auto"), pictures, seed=0)
+    training = Training(settings, find_workplace("cpu", "auto"), pictures, seed=0, tell=tell)
     return model, training.fit("test", model, examples, recipe)
 
 
@@ -46,11 +49,14 @@ def test_schedule_rises_then_falls_along_a_cosine() -> None:
 
 
 def test_two_runs_give_equal_losses(vision: str, language: str, dataset: str) -> None:
-    """The same seed gives the same losses to the last bit."""
-    first, second = (fit(vision, language, dataset, RECIPE)[1] for _ in range(2))
+    """The same seed gives the same losses to the last bit, and each says in a line how it ended."""
+    told: list[str] = []
+    first, second = (fit(vision, language, dataset, RECIPE, tell=told.append)[1] for _ in range(2))
     assert losses(first) == losses(second)
     assert first["steps"] == 4
     assert first["samples"] == 64
+    assert len(told) == 2
+    assert all(re.fullmatch(r"test: step 4 of 4, loss \d\.\d{3}, [\d.]+ samples/s", line) for line in told)
 
 
 def test_small_forward_passes_give_the_same_step(vision: str, language: str, dataset: str) -> None:

@@ -34,7 +34,7 @@ def test_two_workers_train_the_model_one_would(vision: str, language: str, tmp_p
     rows = {sample: rows_about(sample, colour, dots) for sample, colour, dots in PICTURES}
     folder = save_dataset(tmp_path / "data", train=rows["a"] + rows["b"] + rows["c"], validation=rows["d"] + rows["e"])
     made = config(vision, language, align=RECIPE, instruct=RECIPE, baselines=False, device="cpu", forward_rows=2)
-    settings = {"config": made, "seed": 0, "name": "tiny", "dataset": folder}
+    settings = {"config": made, "seed": 0, "name": "tiny", "dataset": folder, "tell": print}
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     for folder in (alone, shared):
         folder.mkdir()

@@ -139,7 +139,7 @@ class FinishedRun:
 
 def launch_here(work: Any, settings: dict[str, Any], *, workers: int, cpus: float, gpus: float) -> None:
     """Run the one worker in this process."""
-    work(settings)
+    work({**settings, "tell": print})
 
 
 def config(vision: str, language: str, **changes: Any) -> ConnectorConfig:
