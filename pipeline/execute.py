@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pipeline.config import LoadedConfig
 from pipeline.digest import json_digest
@@ -30,6 +30,10 @@ __all__ = ["Result", "Runner", "Watcher", "execute", "only_run"]
 LIBRARIES = ("pyarrow", "datasets", "torch", "transformers", "openai-whisper", "img2dataset", "openai", "ray")
 
 
+TaskT = TypeVar("TaskT")
+ResultT = TypeVar("ResultT")
+
+
 class Runner(Protocol):
     """What moves parts through stages."""
 
@@ -42,7 +46,10 @@ class Runner(Protocol):
         self, work: Callable[[dict[str, Any]], None], settings: dict[str, Any], *, workers: int, cpus: float,
         gpus: float,
     ) -> None:
-        """Run a function on several workers at once (``stages.base.Launch``)."""
+        """Run a function on several workers at once (``stages.base.Workers``)."""
+
+    def map(self, work: Callable[[TaskT], ResultT], tasks: Sequence[TaskT], *, cpus: float) -> Iterator[ResultT]:
+        """Yield a function's result for every task (``stages.base.Workers``)."""
 
     def close(self) -> None:
         """Give everything back."""
@@ -148,7 +155,7 @@ def _write_sink(planned: PlannedStep, sink: Sink[Any], view: FinishedRun, runner
     sink.open()
     with _folder_beside(storage, sink.output) as beside:
         try:
-            summary = sink.write(view, beside, runner.launch)
+            summary = sink.write(view, beside, runner if storage.is_local else _MapHere(runner.launch))
         except FatalError:
             raise
         except Exception as error:
@@ -160,6 +167,17 @@ def _write_sink(planned: PlannedStep, sink: Sink[Any], view: FinishedRun, runner
             storage.fs.put(f"{beside.root}/", storage.path(sink.output), recursive=True)
     storage.write_json(record, {"inputs": inputs, "summary": summary})
     return summary
+
+
+@dataclass(frozen=True)
+class _MapHere:
+    """Maps in this process: workers on other machines could not write into a folder of this one."""
+
+    launch: Callable[..., None]
+
+    def map(self, work: Callable[[TaskT], ResultT], tasks: Sequence[TaskT], *, cpus: float) -> Iterator[ResultT]:
+        """Do one task after the other."""
+        return map(work, tasks)
 
 
 @contextmanager

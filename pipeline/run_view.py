@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pipeline.digest import digest
 from pipeline.plan import SOURCE_OWNER, Plan
@@ -42,20 +45,32 @@ class FinishedRun:
         """Return the path of the finished dataset."""
         return self.run.storage.path("dataset")
 
-    def table(self, part: int, columns: Sequence[str], live: bool = True) -> pa.Table:
-        """Return columns of a part, of the rows still live or of all.
+    def table(
+        self, part: int, columns: Sequence[str], live: bool = True, rows: NDArray[np.int64] | None = None
+    ) -> pa.Table:
+        """Return columns of a part, of the rows still live or of all; of these, only those in ``rows``.
 
         A row that had been rejected before a stage has nulls in the stage's columns.
         """
+        alive = self._live(part, self.owners[-1])
+        asked = np.flatnonzero(alive) if live else np.arange(len(alive))
+        asked = asked if rows is None else asked[rows]
+        whole = len(asked) == len(alive) and rows is None
         arrays = {}
         for name in columns:
-            origin = self.plan.columns[name]
-            array = self.run.read(owner_folder(self.plan, origin.owner), part, [origin.column]).column(0)
-            entered = self._entered(part, origin.owner)
-            rows = pa.array([row if alive else None for row, alive in enumerate(entered)], pa.int64())
-            arrays[name] = array if all(entered) else array.take(rows)
-        table = pa.table(arrays)
-        return table.filter(pa.array(self._live(part, self.owners[-1]))) if live else table
+            array = self._column(part, name)
+            entered = np.array(self._entered(part, self.plan.columns[name].owner))[asked]
+            arrays[name] = array if whole and entered.all() else array.take(pa.array(asked, mask=~entered))
+        return pa.table(arrays)
+
+    def lengths(self, part: int, column: str) -> pa.Array:
+        """Return the bytes of each live row's value, null where there is none; the values are not read."""
+        alive = np.flatnonzero(self._live(part, self.owners[-1]))
+        return pc.binary_length(self._column(part, column)).combine_chunks().take(pa.array(alive)).cast(pa.int64())
+
+    def _column(self, part: int, name: str) -> pa.ChunkedArray:
+        origin = self.plan.columns[name]
+        return self.run.read(owner_folder(self.plan, origin.owner), part, [origin.column]).column(0)
 
     def rejects(self, part: int) -> pa.Table:
         """Return the rejected rows of a part: ``id, url, stage, reason, detail``."""

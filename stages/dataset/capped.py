@@ -34,6 +34,13 @@ class CappedCounter(Counter[str]):
             if len(self) > 2 * self.cap:
                 self._lower()
 
+    def merge(self, other: CappedCounter) -> None:
+        """Add what another of the same cap has counted."""
+        self.update(other)
+        self.error += other.error
+        if len(self) > 2 * self.cap:
+            self._lower()
+
     def _lower(self) -> None:
         by = sorted(self.values(), reverse=True)[self.cap]
         self.error += by

@@ -187,7 +187,7 @@ def test_splits_that_cannot_be(splits: dict[str, float]) -> None:
 @pytest.mark.parametrize("format_", ["arrow", "parquet"])
 @pytest.mark.parametrize("max_shard_bytes", [80_000, 150_000])
 def test_shard_size(tmp_path: Path, format_: str, max_shard_bytes: int) -> None:
-    """No shard is longer than allowed, Arrow's are short of it by less than a row; they hold every row in order."""
+    """No shard is longer than allowed, Arrow's are short of it by 5% or a row; they hold every row in order."""
     rows = [sample(number, f"{number} " + "a caption " * (20 + number % 7)) for number in range(300)]
     run_inline(configured(tmp_path, rows, splits={}, max_shard_bytes=max_shard_bytes, format=format_))
     folder = tmp_path / "run" / "dataset"
@@ -202,7 +202,7 @@ def test_shard_size(tmp_path: Path, format_: str, max_shard_bytes: int) -> None:
     if format_ == "arrow":
         for shard, following in zip(shards, tables[1:], strict=False):
             (next_row,) = following.slice(0, 1).to_batches()
-            assert shard.bytes + pa.ipc.get_record_batch_size(next_row) > max_shard_bytes
+            assert shard.bytes + pa.ipc.get_record_batch_size(next_row) > 0.95 * max_shard_bytes
 
 
 @pytest.mark.parametrize("format_", ["arrow", "parquet"])
@@ -240,7 +240,7 @@ def test_parquet_holds_what_arrow_holds(tmp_path: Path, monkeypatch: pytest.Monk
     ]
     metadata = pq.read_metadata(folder / "data" / "train-00000-of-00001.parquet")
     assert metadata.num_row_groups == -(-metadata.num_rows // 100)
-    assert metadata.row_group(0).column(0).has_column_index
+    assert metadata.row_group(0).column(0).has_offset_index
     assert 'load_dataset(".", streaming=True)' in (folder / "README.md").read_text()
     streamed = load_dataset(str(folder), streaming=True)
     assert list(streamed) == ["train", "validation"]
