@@ -115,7 +115,8 @@ class Shards(Stage[ShardsConfig], Sink[ShardsConfig]):
         overhead = arrow_overhead(schema) if format_ == "arrow" else parquet_overhead(schema)
         rows = RunRows(run, schema)
         parts = run.parts()
-        groups = [parts[start : start + SURVEYED_AT_ONCE] for start in range(0, len(parts), SURVEYED_AT_ONCE)]
+        starts = range(0, max(1, len(parts)), SURVEYED_AT_ONCE)
+        groups = [parts[start : start + SURVEYED_AT_ONCE] for start in starts]
         # What one worker reads at once is not worth starting others.
         apply: Map = partial(workers.map, cpus=self.config.cpus) if len(groups) > 1 else map
         seed = self.seed if self.config.shuffle else None

@@ -18,8 +18,8 @@ __all__ = ["IMAGE_BYTES", "Overhead", "arrow_overhead", "parquet_overhead", "row
 OFFSET_BITS: Final = 32
 END_BYTES: Final = 8
 """What Arrow writes behind the last record batch."""
-PADDING: Final = 12
-"""Bytes by which a buffer may be longer than its rows: one more offset, and up to the next multiple of 8."""
+PADDING: Final = 8
+"""Bytes by which a buffer may be longer than its rows: one more offset, or part of a byte, up to a multiple of 8."""
 GROUP_BYTES_A_COLUMN: Final = 512
 """What a row group has of each column beside its values: page headers, metadata, an index. Measured, 150 to 300."""
 

@@ -94,7 +94,7 @@ def survey(
         parts: some of the run's.
     """
     census = Census()
-    part_rows, of_split, sizes, keys = [0], [_empty(np.int16)], [_empty(np.int64)], [_empty(np.uint64)]
+    part_rows, of_split, sizes, keys = list[int](), [_empty(np.int16)], [_empty(np.int64)], [_empty(np.uint64)]
     for part in parts:
         samples, images = rows.texts(part), rows.image_bytes(part)
         _count(census, rows, part, samples, images)
@@ -106,7 +106,7 @@ def survey(
         number = pc.index_in(samples["split"], pa.array(splits)).to_numpy()
         of_split.append(number[exploded.sample].astype(np.int16))
         keys.append(_keys(samples["id"].to_pylist(), exploded, shuffle_seed))
-    return Survey(census, np.array(part_rows[1:]), *map(np.concatenate, (of_split, sizes, keys)))
+    return Survey(census, np.array(part_rows, np.int64), *map(np.concatenate, (of_split, sizes, keys)))
 
 
 def total(surveys: Sequence[Survey]) -> Survey:

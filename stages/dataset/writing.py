@@ -25,8 +25,6 @@ from stages.dataset.survey import RunRows, Survey
 
 __all__ = ["Layout", "write_splits"]
 
-UNIT_BYTES: Final = 64 << 20
-"""Rows that are in memory at once."""
 MOST_SPILLED: Final = 1024
 """Files that the rows are sorted into before a shuffle: each is opened for every unit that is written."""
 
@@ -44,6 +42,7 @@ class Layout:
         max_shard_bytes: no shard gets longer, unless its only row is.
         overhead: of the format.
         shuffled: whether the rows leave the order they have in the run.
+        unit_bytes: what a worker has in memory of the rows at once, a few times over; no file depends on it.
     """
 
     folder: Path
@@ -52,6 +51,7 @@ class Layout:
     max_shard_bytes: int
     overhead: Overhead
     shuffled: bool
+    unit_bytes: int = 64 << 20
 
 
 class Piece(Protocol):
@@ -138,7 +138,7 @@ def write_splits(rows: RunRows, known: Survey, layout: Layout, apply: Map) -> di
     numbers: Numbers = order
     scratch = layout.folder / ".rows"
     if layout.shuffled:
-        source, numbers = _spill(source, known, order, scratch, apply)
+        source, numbers = _spill(source, known, order, scratch, layout.unit_bytes, apply)
     tasks = []
     ends = np.searchsorted(known.splits[order], np.arange(len(layout.splits) + 1))
     for split, start, end in zip(layout.splits, ends, ends[1:], strict=False):
@@ -146,7 +146,7 @@ def write_splits(rows: RunRows, known: Survey, layout: Layout, apply: Map) -> di
         for number, each in enumerate(cuts):
             name = shard_name(layout.format, split, number, len(cuts))
             tasks.append((split, Task(name, numbers[start:end][each.rows], each)))
-    written = apply(partial(_write_shard, source, layout.folder, layout.format), [task for _, task in tasks])
+    written = apply(partial(_write_shard, source, layout), [task for _, task in tasks])
     shards: dict[str, list[DatasetFile]] = {split: [] for split in layout.splits}
     for (split, _), shard in zip(tasks, written, strict=True):
         shards[split].append(shard)
@@ -154,7 +154,9 @@ def write_splits(rows: RunRows, known: Survey, layout: Layout, apply: Map) -> di
     return shards
 
 
-def _spill(source: Source, known: Survey, order: Numbers, scratch: Path, apply: Map) -> tuple[Source, Numbers]:
+def _spill(
+    source: Source, known: Survey, order: Numbers, scratch: Path, unit_bytes: int, apply: Map
+) -> tuple[Source, Numbers]:
     """Write the rows into files, each of which holds those of neighbouring parts in the order of ``order``.
 
     Then the rows of a shard, which stand all over the run, follow each other in each of a bounded number of files.
@@ -163,7 +165,7 @@ def _spill(source: Source, known: Survey, order: Numbers, scratch: Path, apply: 
         The files, and the numbers that the rows in the order of ``order`` have there.
     """
     ends = np.concatenate([[0], np.cumsum(known.sizes)])
-    file_bytes = max(UNIT_BYTES, int(ends[-1]) // MOST_SPILLED)
+    file_bytes = max(unit_bytes, int(ends[-1]) // MOST_SPILLED)
     file_of_part = ends[source.starts] // file_bytes
     file_of_row = np.unique(np.repeat(file_of_part, known.part_rows), return_inverse=True)[1]
     rank = np.empty_like(order)
@@ -174,49 +176,46 @@ def _spill(source: Source, known: Survey, order: Numbers, scratch: Path, apply: 
     for number, rows in enumerate(np.split(spilled, starts[1:])):
         (whole,) = cut(known.sizes[rows], 1 << 62, Overhead(0, 0, 0))
         tasks.append(Task(str(number), rows, whole))
-    for _ in apply(partial(_write_rows, source, scratch, "arrow"), tasks):
+    for _ in apply(partial(_write_rows, source, scratch, "arrow", unit_bytes), tasks):
         pass
     place = np.empty_like(order)
     place[spilled] = np.arange(len(order))
     return Spilled(scratch, source.schema, starts), place[order]
 
 
-def _write_shard(source: Source, folder: Path, format_: FileFormat, task: Task) -> DatasetFile:
-    _write_rows(source, folder, format_, task)
-    return describe_file(folder, task.file, len(task.rows))
+def _write_shard(source: Source, layout: Layout, task: Task) -> DatasetFile:
+    _write_rows(source, layout.folder, layout.format, layout.unit_bytes, task)
+    return describe_file(layout.folder, task.file, len(task.rows))
 
 
-def _write_rows(source: Source, folder: Path, format_: FileFormat, task: Task) -> None:
-    write_shard(folder / task.file, format_, source.schema, _batches(source, task))
+def _write_rows(source: Source, folder: Path, format_: FileFormat, unit_bytes: int, task: Task) -> None:
+    write_shard(folder / task.file, format_, source.schema, _batches(source, task, unit_bytes))
 
 
-def _batches(source: Source, task: Task) -> Iterator[pa.Table]:
+def _batches(source: Source, task: Task, unit_bytes: int) -> Iterator[pa.Table]:
     """Yield the rows of a task, batch by batch, reading as many batches at once as fit into memory."""
     batches = list(zip(task.cut.batches, task.cut.batch_bytes, strict=True))
     row = 0
     while batches:
         unit, size = list[int](), 0
-        while batches and (not unit or size + batches[0][1] <= UNIT_BYTES):
+        while batches and (not unit or size + batches[0][1] <= unit_bytes):
             rows, bytes_ = batches.pop(0)
             unit.append(rows)
             size += bytes_
-        table = _gather(source, task.rows[row : row + sum(unit)])
+        table, places = _gather(source, task.rows[row : row + sum(unit)])
         row += sum(unit)
-        for end, rows in zip(np.cumsum(unit), unit, strict=True):
-            yield table.slice(end - rows, rows)
+        for batch in np.split(places, np.cumsum(unit)[:-1]):
+            yield table.take(pa.array(batch))  # never a slice, whose buffers depend on what stands around it
 
 
-def _gather(source: Source, rows: Numbers) -> pa.Table:
-    """Return rows in the order of their numbers, each piece of the source opened once."""
+def _gather(source: Source, rows: Numbers) -> tuple[pa.Table, Numbers]:
+    """Read rows, opening each piece of the source once; return them, and the place of each among them."""
     ascending = np.argsort(rows, kind="stable")
     piece_of = np.searchsorted(source.starts, rows[ascending], "right") - 1
     tables = []
     for piece in np.unique(piece_of):
         inside = rows[ascending][piece_of == piece] - source.starts[piece]
         tables.append(source.open(piece).table(inside, source.schema))
-    table = pa.concat_tables(tables).combine_chunks()
-    if np.array_equal(ascending, np.arange(len(rows))):
-        return table
-    back = np.empty_like(ascending)
-    back[ascending] = np.arange(len(rows))
-    return table.take(pa.array(back))
+    places = np.empty_like(ascending)
+    places[ascending] = np.arange(len(rows))
+    return pa.concat_tables(tables).combine_chunks(), places
