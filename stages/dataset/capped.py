@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = ["CappedCounter"]
 
@@ -26,6 +27,9 @@ class CappedCounter(Counter[str]):
     def __init__(self, cap: int = 10_000) -> None:
         super().__init__()
         self.cap, self.error = cap, 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CappedCounter, (self.cap,), {"error": self.error}, None, iter(self.items())
 
     def add(self, names: Iterable[str]) -> None:
         """Count each of the names once more."""

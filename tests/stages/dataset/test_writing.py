@@ -129,7 +129,7 @@ def test_surveys_of_parts_add_up(run: FinishedRun) -> None:
 
 
 @pytest.mark.parametrize("format_", ["arrow", "parquet"])
-@pytest.mark.parametrize("longest", [0, 30, 5_000])
+@pytest.mark.parametrize("longest", [10, 5_000])
 @pytest.mark.parametrize("max_shard_bytes", [100_000, 1_000_000])
 def test_sizes_hold(tmp_path: Path, format_: FileFormat, longest: int, max_shard_bytes: int) -> None:
     """No shard is longer than was planned, whatever is in its rows; Arrow's are short of it by 5% or a row."""
@@ -143,7 +143,7 @@ def test_sizes_hold(tmp_path: Path, format_: FileFormat, longest: int, max_shard
     for number, each in enumerate(cuts):
         file = tmp_path / str(number)
         ends = np.cumsum([each.start, *each.batches])
-        write_shard(file, format_, SCHEMA, [table.slice(a, b - a) for a, b in pairwise(ends)])
+        write_shard(file, format_, SCHEMA, [table.take(pa.array(range(a, b))) for a, b in pairwise(ends)])
         assert file.stat().st_size <= max_shard_bytes or sum(each.batches) == 1
         if format_ == "arrow" and number < len(cuts) - 1:
             assert file.stat().st_size + sizes[ends[-1]] > 0.95 * max_shard_bytes
