@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pipeline.config import LoadedConfig
 from pipeline.digest import json_digest
@@ -24,12 +24,16 @@ from pipeline.run_view import FinishedRun
 from pipeline.worker import Outcome, prepare, survey
 from schemas.errors import FatalError
 from schemas.storage import Storage
-from stages.base import Launch, Sink, Stage
+from stages.base import Sink, Stage, Workers
 from stages.dataset.card import CARD, with_validation
 
 __all__ = ["Result", "Runner", "Watcher", "execute", "only_run"]
 
 LIBRARIES = ("pyarrow", "datasets", "torch", "transformers", "openai-whisper", "img2dataset", "openai", "ray")
+
+
+TaskT = TypeVar("TaskT")
+ResultT = TypeVar("ResultT")
 
 
 class Runner(Protocol):
@@ -44,7 +48,10 @@ class Runner(Protocol):
         self, work: Callable[[dict[str, Any]], None], settings: dict[str, Any], *, workers: int, cpus: float,
         gpus: float, tell: Callable[[str], None] = print,
     ) -> None:
-        """Run a function on several workers at once (``stages.base.Launch``); ``tell`` gets their lines, here."""
+        """Run a function on several workers at once (``stages.base.Workers``); ``tell`` gets their lines, here."""
+
+    def map(self, work: Callable[[TaskT], ResultT], tasks: Sequence[TaskT], *, cpus: float) -> Iterator[ResultT]:
+        """Yield a function's result for every task (``stages.base.Workers``)."""
 
     def close(self) -> None:
         """Give everything back."""
@@ -123,8 +130,8 @@ def execute(loaded: LoadedConfig, plan: Plan, runner: Runner, watcher: Watcher) 
         for planned in plan.steps:
             if isinstance(planned.step, Sink):
                 watcher.sink(planned.name)
-                launch = partial(runner.launch, tell=partial(watcher.sink_told, planned.name))
-                sinks[planned.name] = _write_sink(planned, planned.step, view, launch)
+                workers = _SinkWorkers(runner, partial(watcher.sink_told, planned.name), run.storage.is_local)
+                sinks[planned.name] = _write_sink(planned, planned.step, view, workers)
                 watcher.sink_done(planned.name)
         _complete_card(plan, view)
         return Result(view, given_up, sinks)
@@ -142,7 +149,7 @@ def _segments(plan: Plan) -> Iterator[list[PlannedStep]]:
         yield segment
 
 
-def _write_sink(planned: PlannedStep, sink: Sink[Any], view: FinishedRun, launch: Launch) -> Mapping[str, Any]:
+def _write_sink(planned: PlannedStep, sink: Sink[Any], view: FinishedRun, workers: Workers) -> Mapping[str, Any]:
     """Let a sink write beside, then put its folder in place; its record comes last."""
     storage, record = view.run.storage, f"sinks/{planned.name}.json"
     fingerprints = [step.fingerprint for step in view.plan.steps[: planned.index + 1]]
@@ -155,7 +162,7 @@ def _write_sink(planned: PlannedStep, sink: Sink[Any], view: FinishedRun, launch
     sink.open()
     with _folder_beside(storage, sink.output) as beside:
         try:
-            summary = sink.write(view, beside, launch)
+            summary = sink.write(view, beside, workers)
         except FatalError:
             raise
         except Exception as error:
@@ -180,6 +187,27 @@ def _complete_card(plan: Plan, view: FinishedRun) -> None:
         new = with_validation(old.decode(), sections).encode()
         if new != old:
             storage.write(card, new)
+
+
+@dataclass(frozen=True)
+class _SinkWorkers:
+    """A runner as a sink sees it: it knows whom to tell of progress, and maps in this process where workers on other
+    machines could not write into the sink's folder."""
+
+    runner: Runner
+    tell: Callable[[str], None]
+    is_local: bool
+
+    def launch(
+        self, work: Callable[[dict[str, Any]], None], settings: dict[str, Any], *, workers: int, cpus: float,
+        gpus: float,
+    ) -> None:
+        """Run a function on several workers at once."""
+        self.runner.launch(work, settings, workers=workers, cpus=cpus, gpus=gpus, tell=self.tell)
+
+    def map(self, work: Callable[[TaskT], ResultT], tasks: Sequence[TaskT], *, cpus: float) -> Iterator[ResultT]:
+        """Yield a function's result for every task, in order."""
+        return self.runner.map(work, tasks, cpus=cpus) if self.is_local else map(work, tasks)
 
 
 @contextmanager

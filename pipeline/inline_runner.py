@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.plan import Plan, PlannedStep
 from pipeline.run_dir import RunDirectory
 from pipeline.worker import Outcome, StageWorker
 
 __all__ = ["InlineRunner"]
+
+TaskT = TypeVar("TaskT")
+ResultT = TypeVar("ResultT")
 
 
 class InlineRunner:
@@ -37,6 +40,10 @@ class InlineRunner:
     ) -> None:
         """Run ``work`` here, as the only worker."""
         work({**settings, "tell": tell})
+
+    def map(self, work: Callable[[TaskT], ResultT], tasks: Sequence[TaskT], *, cpus: float) -> Iterator[ResultT]:
+        """Do one task after the other."""
+        return map(work, tasks)
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
@@ -43,6 +43,8 @@ TASK_RETRIES = 2
 """How often Ray tries a block again after its actor died."""
 
 Batch = dict[str, Any]
+TaskT = TypeVar("TaskT")
+ResultT = TypeVar("ResultT")
 
 
 class RayRunner:
@@ -130,6 +132,19 @@ class RayRunner:
         from pipeline.ray_train import launch
 
         launch(work, settings, workers=workers, cpus=cpus, gpus=gpus, tell=tell)
+
+    def map(self, work: Callable[[TaskT], ResultT], tasks: Sequence[TaskT], *, cpus: float) -> Iterator[ResultT]:
+        """Yield ``work(task)`` for every task, in order; Ray does several at once."""
+        most = ray.cluster_resources().get("CPU", 1.0)
+        remote = ray.remote(num_cpus=min(cpus, most), max_retries=TASK_RETRIES)(lambda task: work(task))
+        begun = [remote.remote(task) for task in tasks]
+        for result in begun:
+            try:
+                yield ray.get(result)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from error
+            except ray.exceptions.RayError as error:
+                raise FatalError(f"Ray stopped: {str(error).strip().splitlines()[0]}") from error
 
     def close(self) -> None:
         """Leave the cluster, or stop the local one."""

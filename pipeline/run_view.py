@@ -6,7 +6,10 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pipeline.digest import digest
 from pipeline.plan import SOURCE_OWNER, Origin, Plan
@@ -44,13 +47,24 @@ class FinishedRun:
         """Return the path of the finished dataset."""
         return self.run.storage.path("dataset")
 
-    def table(self, part: int, columns: Sequence[str], live: bool = True) -> pa.Table:
-        """Return columns of a part, of the rows still live or of all.
+    def table(
+        self, part: int, columns: Sequence[str], live: bool = True, rows: NDArray[np.int64] | None = None
+    ) -> pa.Table:
+        """Return columns of a part, of the rows still live or of all; of these, only those in ``rows``.
 
         A row that had been rejected before a stage has nulls in the stage's columns.
         """
-        table = pa.table({name: self._column(part, self.plan.columns[name]) for name in columns})
-        return table.filter(pa.array(self._live(part, self.owners[-1]))) if live else table
+        alive = self._live(part, self.owners[-1])
+        asked = np.flatnonzero(alive) if live else np.arange(len(alive))
+        asked = asked if rows is None else asked[rows]
+        wanted = None if len(asked) == len(alive) and rows is None else asked
+        return pa.table({name: self._column(part, self.plan.columns[name], wanted) for name in columns})
+
+    def lengths(self, part: int, column: str) -> pa.Array:
+        """Return the bytes of each live row's value, null where there is none; the values are not read."""
+        alive = np.flatnonzero(self._live(part, self.owners[-1]))
+        stored = self._stored(part, self.plan.columns[column])
+        return pc.binary_length(stored).combine_chunks().take(pa.array(alive)).cast(pa.int64())
 
     def judged(self, part: int, step: str, columns: Sequence[str]) -> tuple[pa.Table, pa.Array]:
         """Return columns of the rows that a step got, as it saw them, and which of them it kept."""
@@ -112,11 +126,18 @@ class FinishedRun:
                     for value, entered in zip(known, self._entered(part, owner), strict=True)
                 )
 
-    def _column(self, part: int, origin: Origin) -> pa.ChunkedArray:
-        array = self.run.read(owner_folder(self.plan, origin.owner), part, [origin.column]).column(0)
-        entered = self._entered(part, origin.owner)
-        rows = pa.array([row if alive else None for row, alive in enumerate(entered)], pa.int64())
-        return array if all(entered) else array.take(rows)
+    def _stored(self, part: int, origin: Origin) -> pa.ChunkedArray:
+        return self.run.read(owner_folder(self.plan, origin.owner), part, [origin.column]).column(0)
+
+    def _column(self, part: int, origin: Origin, rows: NDArray[np.int64] | None = None) -> pa.ChunkedArray:
+        """Return a column of all rows of a part or of some, null where a row never came to the column's stage."""
+        stored = self._stored(part, origin)
+        entered = np.array(self._entered(part, origin.owner))
+        if rows is None:
+            if entered.all():
+                return stored
+            rows = np.arange(len(entered))
+        return stored.take(pa.array(rows, mask=~entered[rows]))
 
     def _live(self, part: int, owner: int) -> list[bool]:
         return self.run.read(owner_folder(self.plan, owner), part, [LIVE])[LIVE].to_pylist()  # type: ignore[no-any-return]

@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from schemas.columns import DETAIL, REASON, REJECTED
 from schemas.config import StageConfig
@@ -17,9 +19,13 @@ from schemas.errors import Reject, ShowtellError
 from schemas.report import PartReport
 from schemas.storage import Storage
 
-__all__ = ["ANY", "ERROR", "Launch", "RunView", "Sink", "Stage", "Step", "StoredColumns", "rejected", "rows_to_table"]
+__all__ = [
+    "ANY", "ERROR", "Map", "RunView", "Sink", "Stage", "Step", "StoredColumns", "Workers", "rejected", "rows_to_table",
+]
 
 ConfigT = TypeVar("ConfigT", bound=StageConfig)
+TaskT = TypeVar("TaskT")
+ResultT = TypeVar("ResultT")
 
 ANY = pa.null()
 """Type of a consumed column that may have any type."""
@@ -169,6 +175,14 @@ class RunView(StoredColumns, Protocol):
     def dataset(self) -> str:
         """Return the folder of the finished dataset, which ``datasets.load_from_disk`` opens."""
 
+    def table(
+        self, part: int, columns: Sequence[str], live: bool = True, rows: NDArray[np.int64] | None = None
+    ) -> pa.Table:
+        """Return columns of a part as ``StoredColumns`` does; of those rows only the ones in ``rows``."""
+
+    def lengths(self, part: int, column: str) -> pa.Array:
+        """Return the bytes of each live row's value, null where there is none; the values are not read."""
+
     def rejects(self, part: int) -> pa.Table:
         """Return the rejected rows of a part: ``id, url, stage, reason, detail``."""
 
@@ -186,15 +200,34 @@ class RunView(StoredColumns, Protocol):
         """Return the digest of every value of source and stages: equal data give equal digests."""
 
 
-class Launch(Protocol):
-    """Starts one function on several workers that form a torch process group (or on one, without a group)."""
+class Workers(Protocol):
+    """Who does a sink's work: this process, or a cluster."""
 
-    def __call__(self, work: Callable[[dict[str, Any]], None], settings: dict[str, Any], *, workers: int,
-                 cpus: float, gpus: float) -> None:
-        """Run ``work(settings)`` on every worker and wait; raises FatalError if one fails.
+    def launch(self, work: Callable[[dict[str, Any]], None], settings: dict[str, Any], *, workers: int,
+               cpus: float, gpus: float) -> None:
+        """Run ``work(settings)`` on several workers that form a torch process group (or on one, without a group).
 
         ``settings`` gets ``tell`` beside what is in it: a function that shows the user a line of progress.
+
+        Raises:
+            FatalError: one failed.
         """
+
+    def map(self, work: Callable[[TaskT], ResultT], tasks: Sequence[TaskT], *, cpus: float) -> Iterator[ResultT]:
+        """Yield ``work(task)`` for every task, in their order, whatever the order they are done in.
+
+        A task is done again where its worker died. What ``work`` raises is raised here.
+
+        Args:
+            cpus: CPU cores one task takes.
+        """
+
+
+class Map(Protocol):
+    """Calls a function for each of several tasks: the built-in ``map``, or that of ``Workers``."""
+
+    def __call__(self, work: Callable[[TaskT], ResultT], tasks: Sequence[TaskT], /) -> Iterator[ResultT]:
+        """Yield ``work(task)`` for every task, in their order."""
 
 
 class Sink(Step[ConfigT]):
@@ -204,7 +237,7 @@ class Sink(Step[ConfigT]):
     """The folder of the run directory it writes."""
 
     @abstractmethod
-    def write(self, run: RunView, into: Storage, launch: Launch) -> Mapping[str, Any]:
+    def write(self, run: RunView, into: Storage, workers: Workers) -> Mapping[str, Any]:
         """Write everything into an empty folder, which is put in place when this returns.
 
         Returns:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,16 +15,21 @@ from schemas.columns import CONVERSATIONS, REJECTS
 from schemas.config import ExistingPath, StageConfig
 from schemas.errors import Reject
 from schemas.storage import Storage
-from stages.base import Launch, RunView, Sink, Stage, rows_to_table
-from stages.dataset.files import FileFormat, SplitWriter, write_split_names
+from stages.base import Map, RunView, Sink, Stage, Workers, rows_to_table
+from stages.dataset.files import FileFormat, write_index
 from stages.dataset.manifest import MANIFEST, REJECTS_FILE, Manifest, describe_rejects
-from stages.dataset.rows import ROW_COLUMNS, conversation_columns, dataset_rows, features, has_conversation
+from stages.dataset.rows import conversation_columns, features, has_conversation
+from stages.dataset.sizes import arrow_overhead, parquet_overhead
+from stages.dataset.survey import RunRows, survey, total
 from stages.dataset.truth import read_truth
+from stages.dataset.writing import Layout, write_splits
 
 __all__ = ["Shards", "ShardsConfig"]
 
 TRAIN = "train"
 CLUSTER = "duplicate_cluster"
+SURVEYED_AT_ONCE = 16
+"""Parts."""
 
 SplitName = Annotated[str, Field(pattern=r"^\w+$")]
 
@@ -39,7 +45,12 @@ class ShardsConfig(StageConfig):
     """``arrow``: what ``datasets.load_from_disk`` maps; ``parquet``: what ``datasets.load_dataset`` and the hub
     stream."""
     max_shard_bytes: int = Field(500_000_000, ge=1)
-    """No shard gets longer, unless its only row is."""
+    """No shard gets longer, unless its only row is. Sizes are told before anything is written, as an upper bound:
+    Arrow shards come within 5% of it, Parquet shards are shorter by what compression saves."""
+    shuffle: bool = False
+    """Bring the rows of each split into an order drawn from the run's ``seed``: the whole split, not a window of it.
+    A row's place depends on its sample's id alone: rows that come or go leave the order of the others. Takes room for
+    the rows once more on the disk while they are written, and no more memory."""
     truth: ExistingPath | None = None
     """JSON lines of ``{id, trouble}`` where trouble was planted: the card then shows what the stages did about it."""
 
@@ -94,32 +105,29 @@ class Shards(Stage[ShardsConfig], Sink[ShardsConfig]):
                 return {"split": split}
         return {"split": TRAIN}
 
-    def write(self, run: RunView, into: Storage, launch: Launch) -> Mapping[str, Any]:
-        """Write the splits, ``rejects.parquet``, the card, and the manifest last."""
+    def write(self, run: RunView, into: Storage, workers: Workers) -> Mapping[str, Any]:
+        """Write the splits, ``rejects.parquet``, the card, and the index and the manifest last."""
         from stages.dataset.card import write_card
-        from stages.dataset.census import Census
 
-        folder = Path(into.root)
+        folder, format_ = Path(into.root), self.config.format
         splits = [TRAIN, *self.config.splits]
-        writers = {
-            split: SplitWriter(folder, split, features(), self.config.format, self.config.max_shard_bytes)
-            for split in splits
-        }
-        conversations = conversation_columns(run.columns())
-        columns = [name for name in (*ROW_COLUMNS, *conversations, "split") if name in run.columns().names]
-        census = Census()
-        for part in run.parts():
-            for sample in run.table(part, columns).to_pylist():
-                rows = list(dataset_rows(sample, conversations))
-                census.count(sample["split"], rows)
-                for row in rows:
-                    writers[sample["split"]].write(row)
-        shards = {split: writer.close() for split, writer in writers.items()}
+        schema = features().arrow_schema
+        overhead = arrow_overhead(schema) if format_ == "arrow" else parquet_overhead(schema)
+        rows = RunRows(run, schema)
+        parts = run.parts()
+        starts = range(0, max(1, len(parts)), SURVEYED_AT_ONCE)
+        groups = [parts[start : start + SURVEYED_AT_ONCE] for start in starts]
+        # What one worker reads at once is not worth starting others.
+        apply: Map = partial(workers.map, cpus=self.config.cpus) if len(groups) > 1 else map
+        seed = self.seed if self.config.shuffle else None
+        known = total([*apply(partial(survey, rows, splits, overhead, seed), groups)])
+        layout = Layout(folder, splits, format_, self.config.max_shard_bytes, overhead, self.config.shuffle)
+        shards = write_splits(rows, known, layout, apply)
         rejects = _write_rejects(run, folder / REJECTS_FILE)
-        summary = write_card(folder, run, census, rejects, self.config.truth, self.config.format)
-        if self.config.format == "arrow":
-            write_split_names(folder, splits)
-        manifest = Manifest(format=self.config.format, splits=shards, rejects=describe_rejects(folder))
+        summary = write_card(folder, run, known.census, rejects, self.config.truth, format_)
+        if format_ == "arrow":
+            write_index(folder, features(), shards)
+        manifest = Manifest(format=format_, splits=shards, rejects=describe_rejects(folder))
         (folder / MANIFEST).write_bytes(manifest.to_json())
         return summary
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from schemas.storage import Storage
-from stages.base import Launch, RunView, Sink
+from stages.base import RunView, Sink, Workers
 from stages.connector.config import ConnectorConfig
 from stages.connector.report import on_card, summary
 
@@ -31,7 +31,7 @@ class Connector(Sink[ConnectorConfig]):
         """Return the tower and the language model."""
         return (self.config.vision, self.config.language)
 
-    def write(self, run: RunView, into: Storage, launch: Launch) -> Mapping[str, Any]:
+    def write(self, run: RunView, into: Storage, workers: Workers) -> Mapping[str, Any]:
         """Train on the run's dataset; return the figures that matter and a ``table`` of all of them.
 
         Raises:
@@ -44,7 +44,7 @@ class Connector(Sink[ConnectorConfig]):
             "into": into.url,
         }
         config = self.config
-        launch(train_worker, settings, workers=config.workers, cpus=config.cpus, gpus=config.gpus)
+        workers.launch(train_worker, settings, workers=config.workers, cpus=config.cpus, gpus=config.gpus)
         return summary(into.read_json("report.json"))
 
     def on_card(self, made: Storage) -> str:

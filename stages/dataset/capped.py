@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = ["CappedCounter"]
 
@@ -27,12 +28,22 @@ class CappedCounter(Counter[str]):
         super().__init__()
         self.cap, self.error = cap, 0
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CappedCounter, (self.cap,), {"error": self.error}, None, iter(self.items())
+
     def add(self, names: Iterable[str]) -> None:
         """Count each of the names once more."""
         for name in names:
             self[name[:LONGEST_NAME]] += 1
             if len(self) > 2 * self.cap:
                 self._lower()
+
+    def merge(self, other: CappedCounter) -> None:
+        """Add what another of the same cap has counted."""
+        self.update(other)
+        self.error += other.error
+        if len(self) > 2 * self.cap:
+            self._lower()
 
     def _lower(self) -> None:
         by = sorted(self.values(), reverse=True)[self.cap]

@@ -23,6 +23,9 @@ MOST_KINDS = 1000
 OTHER_KINDS = "other kinds"
 LONGEST_TEXT = 300
 """Characters that a conversation's language is told by, and a question's opening."""
+ADDED = ("samples", "rows", "turn_counts", "answer_lengths", "languages", "colours", "countries", "findings")
+CAPPED = ("provenance", "openings", "licenses", "hosts", "labels")
+BY_KIND = ("kinds", "turns", "answer_words")
 MOST_WORDS = 1000
 """Answers with more words are counted as if they had so many."""
 WRITING = re.compile(
@@ -81,8 +84,8 @@ class Census:
         self.examples: list[Sequence[Mapping[str, Any]]] = []
         self._shown: defaultdict[frozenset[str], int] = defaultdict(int)
 
-    def count(self, split: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Count one sample's rows."""
+    def count(self, split: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Count one sample's rows; return whether it is now one of the examples."""
         sample = rows[0]
         self.samples[split] += 1
         self.rows[split] += len(rows)
@@ -99,13 +102,41 @@ class Census:
         self.lettered += any(map(WRITING.search, chain(sample["captions"] or (), answers)))
         for row in rows:
             self._count_row(row)
+        return self._show(rows)
+
+    def add(self, later: Census) -> None:
+        """Add what was counted over the samples that follow."""
+        for name in ADDED:
+            getattr(self, name).update(getattr(later, name))
+        for name in CAPPED:
+            getattr(self, name).merge(getattr(later, name))
+        for name in BY_KIND:
+            for kind, count in getattr(later, name).items():
+                getattr(self, name)[self._kind(kind)] += count
+        self.people.add(later.people)
+        self.checked += later.checked
+        self.doubted += later.doubted
+        self.pictured += later.pictured
+        self.captioned += later.captioned
+        self.boxed += later.boxed
+        self.transcribed += later.transcribed
+        self.lettered += later.lettered
+        for rows in later.examples:
+            self._show(rows)
+
+    def _show(self, rows: Sequence[Mapping[str, Any]]) -> bool:
         kinds = frozenset(row["kind"] for row in rows)
-        if sample["images"] and len(self.examples) < EXAMPLES and self._shown[kinds] < EXAMPLES // 2:
-            self._shown[kinds] += 1
-            self.examples.append(rows)
+        if not rows[0]["images"] or len(self.examples) == EXAMPLES or self._shown[kinds] == EXAMPLES // 2:
+            return False
+        self._shown[kinds] += 1
+        self.examples.append(rows)
+        return True
+
+    def _kind(self, kind: str) -> str:
+        return kind if kind in self.kinds or len(self.kinds) < MOST_KINDS else OTHER_KINDS
 
     def _count_row(self, row: Mapping[str, Any]) -> None:
-        kind = row["kind"] if row["kind"] in self.kinds or len(self.kinds) < MOST_KINDS else OTHER_KINDS
+        kind = self._kind(row["kind"])
         questions = [message["content"] for message in row["messages"] if message["role"] == "user"]
         answers = [message["content"] for message in row["messages"] if message["role"] == "assistant"]
         lengths = [len(answer.split()) for answer in answers]

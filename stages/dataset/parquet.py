@@ -12,9 +12,6 @@ __all__ = ["ParquetShard"]
 GROUP_ROWS: Final = 100
 GROUP_BYTES: Final = 32 << 20
 """A row group is what a reader holds in memory; these are the bounds of the Arrow form's record batches."""
-FOOTER_BYTES: Final = 16 << 10
-FOOTER_BYTES_A_GROUP: Final = 16 << 10
-"""What the footer with its page index comes to for a dataset's columns: measured, 7 to 13 KB and as much a group."""
 
 
 class ParquetShard:
@@ -28,10 +25,13 @@ class ParquetShard:
     def __init__(self, stream: BinaryIO | pa.NativeFile, schema: pa.Schema) -> None:
         self.stream = stream
         # As `datasets` writes for the hub: a page index for its viewer, and pages cut by content, so that the hub
-        # stores what two versions of a dataset have in common once.
-        self._writer = pq.ParquetWriter(stream, schema, write_page_index=True, use_content_defined_chunking=True)
+        # stores what two versions of a dataset have in common once. Statistics of texts would tell nothing, as rows
+        # are not sorted by any, and repeat whole texts in the footer.
+        self._writer = pq.ParquetWriter(
+            stream, schema, write_page_index=True, use_content_defined_chunking=True, write_statistics=_numbers(schema)
+        )
         self._waiting: list[pa.Table] = []
-        self._waiting_rows = self._waiting_bytes = self._groups = 0
+        self._waiting_rows = self._waiting_bytes = 0
 
     def write(self, table: pa.Table) -> None:
         """Append rows."""
@@ -46,17 +46,11 @@ class ParquetShard:
         if self._waiting:
             table = pa.concat_tables(self._waiting).combine_chunks()
             self._writer.write_table(table, row_group_size=max(1, table.num_rows))
-            self._groups += 1
         self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
 
     def size(self) -> int:
         """Return the bytes written, and of the rows that wait, before they are compressed."""
         return self.stream.tell() + self._waiting_bytes
-
-    def size_with(self, table: pa.Table) -> int:
-        """Return how long the file would be at most, with its footer, if it held these rows too."""
-        footer = FOOTER_BYTES + FOOTER_BYTES_A_GROUP * (self._groups + 1)
-        return int(self.size() + table.nbytes + footer)
 
     def finish(self) -> None:
         """Write the last row group and the footer."""
@@ -66,3 +60,7 @@ class ParquetShard:
     def close(self) -> None:
         """Close pyarrow's writer, which would otherwise try to when the stream is gone."""
         self._writer.close()
+
+
+def _numbers(schema: pa.Schema) -> list[str]:
+    return [field.name for field in schema if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)]

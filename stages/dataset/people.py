@@ -52,6 +52,12 @@ class GenderCounts:
             for _, sentence in sentences(straight(text)):
                 self._count_sentence(letters(sentence))
 
+    def add(self, other: GenderCounts) -> None:
+        """Add what another has counted."""
+        self.words.update(other.words)
+        for occupation, beside in other.occupations.items():
+            self.occupations.setdefault(occupation, Counter()).update(beside)
+
     def _count_sentence(self, found: Sequence[str]) -> None:
         women, men = not WOMEN.isdisjoint(found), not MEN.isdisjoint(found)
         beside = "both" if women and men else "women" if women else "men" if men else "neither"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,7 +39,10 @@ def find_shards(folder: Path) -> dict[str, list[Path]]:
 
 
 def open_dataset(folder: str) -> DatasetDict:
-    """Open a dataset as ``datasets`` does; it maps Parquet from a copy in its own cache.
+    """Open a dataset as ``datasets`` does.
+
+    It maps Arrow files only: of Parquet it makes a copy, in the temporary folder, whose room is free again when nobody
+    uses what this returns, and which no other process can open.
 
     Raises:
         OSError, ValueError: there is none.
@@ -49,7 +53,9 @@ def open_dataset(folder: str) -> DatasetDict:
     if not shards:
         loaded: DatasetDict = datasets.load_from_disk(folder)
         return loaded
-    return datasets.load_dataset("parquet", data_files={name: [*map(str, files)] for name, files in shards.items()})
+    data_files = {name: [*map(str, files)] for name, files in shards.items()}
+    with tempfile.TemporaryDirectory(prefix="showtell-") as cache:  # a mapped file is there until it is unmapped
+        return datasets.load_dataset("parquet", data_files=data_files, cache_dir=cache)
 
 
 def _arrow_shards(folder: Path) -> dict[str, list[Path]]:

@@ -9,16 +9,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pipeline.cli import DONE, FAILED, WRONG
 from pipeline.export.run import FORMATS, export
 from schemas.errors import ConfigError, FatalError
-from stages.dataset.files import SplitWriter, write_split_names
+from stages.dataset.files import write_index, write_shard
+from stages.dataset.manifest import describe_file
 from stages.dataset.rows import features
 from tests.pipeline.export.finished import mixed, row, saved
 from tests.pipeline.runs import ROOT, showtell, tree
@@ -64,12 +66,18 @@ def test_shard_size(name: str, tmp_path: Path) -> None:
 def large(folder: Path, rows: int, image_bytes: int) -> Path:
     """Write a dataset as ``shards`` does, a few rows in memory at a time; each image is followed by noise."""
     (small,) = row(0)["images"]
-    writer = SplitWriter(folder, "train", features(), "arrow", 50_000_000)
-    for number in range(rows):
-        noise = os.urandom(image_bytes - len(small["bytes"]))
-        writer.write(row(number, [small["bytes"] + noise]))
-    writer.close()
-    write_split_names(folder, ["train"])
+    schema = features().arrow_schema
+
+    def batches() -> Iterator[pa.Table]:
+        for start in range(0, rows, 100):
+            noisy = [
+                row(number, [small["bytes"] + os.urandom(image_bytes - len(small["bytes"]))])
+                for number in range(start, min(start + 100, rows))
+            ]
+            yield pa.Table.from_pylist(noisy, schema=schema)
+
+    write_shard(folder / "train/data-00000.arrow", "arrow", schema, batches())
+    write_index(folder, features(), {"train": [describe_file(folder, "train/data-00000.arrow", rows)]})
     return folder
 
 

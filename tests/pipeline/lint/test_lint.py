@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from datasets import Audio, Dataset, Features
 
@@ -18,8 +19,8 @@ from pipeline.export.run import export
 from pipeline.lint.problems import Problem, Report
 from pipeline.lint.run import lint
 from schemas.errors import ConfigError
-from stages.dataset.files import SplitWriter, write_split_names
-from stages.dataset.manifest import MANIFEST, Manifest
+from stages.dataset.files import write_index, write_shard
+from stages.dataset.manifest import MANIFEST, Manifest, describe_file
 from stages.dataset.rows import features
 from tests.pipeline.export.finished import mixed, picture, row
 from tests.pipeline.runs import PROBES, run_inline, write_config, write_source
@@ -59,13 +60,12 @@ def errors(report: Report) -> list[tuple[str, str, int | None]]:
 
 def written(folder: Path, splits: Mapping[str, Sequence[Mapping[str, Any]]], columns: Features | None = None) -> Path:
     """Write rows as ``shards`` does."""
-    made = {}
+    held, made = columns or features(), {}
     for split, rows in splits.items():
-        writer = SplitWriter(folder, split, columns or features(), "arrow", 1_000_000)
-        for each in rows:
-            writer.write(each)
-        made[split] = writer.close()
-    write_split_names(folder, list(splits))
+        name, table = f"{split}/data-00000.arrow", pa.Table.from_pylist(list(rows), schema=held.arrow_schema)
+        write_shard(folder / name, "arrow", table.schema, [table])
+        made[split] = [describe_file(folder, name, len(rows))]
+    write_index(folder, held, made)
     (folder / MANIFEST).write_bytes(Manifest(format="arrow", splits=made).to_json())
     return folder
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_world import COLOURS, FinishedRun, launch_here, rows_about, save_dataset, save_language, save_vision, sink
+from tiny_world import COLOURS, FinishedRun, rows_about, save_dataset, save_language, save_vision, sink
 
+from pipeline.inline_runner import InlineRunner
 from schemas.storage import Storage
 
 
@@ -39,7 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, vision: str, language: str
     """The folder the sink wrote after training on the pictures."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("model")
-    sink(vision, language).write(FinishedRun(dataset), Storage(str(folder)), launch_here)
+    sink(vision, language).write(FinishedRun(dataset), Storage(str(folder)), InlineRunner())
     return folder
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_world import FinishedRun, draw, launch_here, rows_about, save_dataset, save_language, sink
+from tiny_world import FinishedRun, draw, rows_about, save_dataset, save_language, sink
 
+from pipeline.inline_runner import InlineRunner
 from schemas.errors import FatalError
 from schemas.storage import Storage
 from stages.connector.model import answer, load
@@ -71,7 +72,7 @@ def test_model_goes_to_an_object_store(vision: str, language: str, dataset: str)
     """Into a folder that is not local everything is uploaded, and the summary is read from there."""
     into = Storage("memory://bucket/model")
     small = {"align": TINY_RECIPE, "instruct": TINY_RECIPE, "baselines": False, "eval": {"questions": 4}}
-    figures = sink(vision, language, **small).write(FinishedRun(dataset), into, launch_here)
+    figures = sink(vision, language, **small).write(FinishedRun(dataset), into, InlineRunner())
     assert {"README.md", "config.json", "connector.safetensors", "language", "report.json", "vision"} <= set(
         into.names()
     )
@@ -85,14 +86,14 @@ def test_nothing_to_learn_from_is_fatal(vision: str, language: str, tmp_path: Pa
     rows = [{**row, "images": []} for row in rows_about("a", "red", 1)]
     folder = save_dataset(tmp_path / "data", train=rows, validation=rows)
     with pytest.raises(FatalError, match=r"train split can be used by the connector: no_image 3"):
-        sink(vision, language).write(FinishedRun(folder), Storage(str(tmp_path / "model")), launch_here)
+        sink(vision, language).write(FinishedRun(folder), Storage(str(tmp_path / "model")), InlineRunner())
 
 
 def test_language_model_without_template_is_fatal(vision: str, dataset: str, tmp_path: Path) -> None:
     """A language model that was never taught to chat is named before any training."""
     mute = save_language(tmp_path / "mute", template=None)
     with pytest.raises(FatalError, match="has no chat template"):
-        sink(vision, mute).write(FinishedRun(dataset), Storage(str(tmp_path / "model")), launch_here)
+        sink(vision, mute).write(FinishedRun(dataset), Storage(str(tmp_path / "model")), InlineRunner())
 
 
 def test_importing_the_sink_loads_no_torch() -> None:

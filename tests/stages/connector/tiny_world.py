@@ -137,11 +137,6 @@ class FinishedRun:
         return self.folder
 
 
-def launch_here(work: Any, settings: dict[str, Any], *, workers: int, cpus: float, gpus: float) -> None:
-    """Run the one worker in this process."""
-    work({**settings, "tell": print})
-
-
 def config(vision: str, language: str, **changes: Any) -> ConnectorConfig:
     """Settings under which the tiny model learns within seconds."""
     settings: dict[str, Any] = {

@@ -1,0 +1,221 @@
+"""Writes the dataset's shards, each whole and by itself, so that workers can write them beside each other.
+
+Every row has a number: rows of the first part, then of the second. What is to be written is an array of such numbers.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from stages.base import Map
+from stages.dataset.cutting import Cut, cut
+from stages.dataset.files import FileFormat, shard_name, write_shard
+from stages.dataset.manifest import DatasetFile, describe_file
+from stages.dataset.sizes import Overhead
+from stages.dataset.survey import RunRows, Survey
+
+__all__ = ["Layout", "write_splits"]
+
+MOST_SPILLED: Final = 1024
+"""Files that the rows are sorted into before a shuffle: each is opened for every unit that is written."""
+
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the shards are to be.
+
+    Attributes:
+        folder: the dataset's.
+        splits: names of the splits, in order.
+        format: of the shards.
+        max_shard_bytes: no shard gets longer, unless its only row is.
+        overhead: of the format.
+        shuffled: whether the rows leave the order they have in the run.
+        unit_bytes: what a worker has in memory of the rows at once, a few times over; no file depends on it.
+    """
+
+    folder: Path
+    splits: Sequence[str]
+    format: FileFormat
+    max_shard_bytes: int
+    overhead: Overhead
+    shuffled: bool
+    unit_bytes: int = 64 << 20
+
+
+class Piece(Protocol):
+    """Some rows that follow each other."""
+
+    def table(self, rows: Numbers, schema: pa.Schema) -> pa.Table:
+        """Return some of them, counted from the first, in ascending order."""
+
+
+class Source(Protocol):
+    """Where the rows are.
+
+    Attributes:
+        schema: of the rows.
+        starts: the number of each piece's first row.
+    """
+
+    @property
+    def schema(self) -> pa.Schema: ...
+    @property
+    def starts(self) -> Numbers: ...
+
+    def open(self, piece: int) -> Piece:
+        """Return a piece."""
+
+
+class Parts:
+    """The rows in a run's parts."""
+
+    def __init__(self, rows: RunRows, numbers: Sequence[int], part_rows: Numbers) -> None:
+        self.rows, self.numbers, self.schema = rows, numbers, rows.schema
+        self.starts = np.cumsum(part_rows) - part_rows
+
+    def open(self, piece: int) -> Piece:
+        """Return the rows of a part."""
+        return self.rows.open(self.numbers[piece])
+
+
+@dataclass(frozen=True)
+class Spilled:
+    """The rows in files of Arrow's stream format."""
+
+    folder: Path
+    schema: pa.Schema
+    starts: Numbers
+
+    def open(self, piece: int) -> Piece:
+        """Map a file."""
+        with pa.memory_map(str(self.folder / str(piece))) as stream, pa.ipc.open_stream(stream) as reader:
+            return SpilledRows(reader.read_all())
+
+
+@dataclass(frozen=True)
+class SpilledRows:
+    """The rows of one file."""
+
+    rows: pa.Table
+
+    def table(self, rows: Numbers, schema: pa.Schema) -> pa.Table:
+        """Return rows that follow each other: those of one unit do, as the file is sorted as the units are."""
+        return self.rows.slice(rows[0], len(rows))
+
+
+@dataclass(frozen=True)
+class Task:
+    """A file to be written: its rows, and how they are cut into batches."""
+
+    file: str
+    rows: Numbers
+    cut: Cut
+
+
+def write_splits(rows: RunRows, known: Survey, layout: Layout, apply: Map) -> dict[str, list[DatasetFile]]:
+    """Write the shards of every split, and return them in order.
+
+    Args:
+        rows: the run's rows.
+        known: the survey of all its parts.
+        layout: what the shards are to be.
+        apply: calls a function for each of several tasks, here or on workers.
+    """
+    order = np.lexsort((known.keys, known.splits))
+    source: Source = Parts(rows, rows.run.parts(), known.part_rows)
+    numbers: Numbers = order
+    scratch = layout.folder / ".rows"
+    if layout.shuffled:
+        source, numbers = _spill(source, known, order, scratch, layout.unit_bytes, apply)
+    tasks = []
+    ends = np.searchsorted(known.splits[order], np.arange(len(layout.splits) + 1))
+    for split, start, end in zip(layout.splits, ends, ends[1:], strict=False):
+        cuts = cut(known.sizes[order[start:end]], layout.max_shard_bytes, layout.overhead)
+        for number, each in enumerate(cuts):
+            name = shard_name(layout.format, split, number, len(cuts))
+            tasks.append((split, Task(name, numbers[start:end][each.rows], each)))
+    written = apply(partial(_write_shard, source, layout), [task for _, task in tasks])
+    shards: dict[str, list[DatasetFile]] = {split: [] for split in layout.splits}
+    for (split, _), shard in zip(tasks, written, strict=True):
+        shards[split].append(shard)
+    shutil.rmtree(scratch, ignore_errors=True)
+    return shards
+
+
+def _spill(
+    source: Source, known: Survey, order: Numbers, scratch: Path, unit_bytes: int, apply: Map
+) -> tuple[Source, Numbers]:
+    """Write the rows into files, each of which holds those of neighbouring parts in the order of ``order``.
+
+    Then the rows of a shard, which stand all over the run, follow each other in each of a bounded number of files.
+
+    Returns:
+        The files, and the numbers that the rows in the order of ``order`` have there.
+    """
+    ends = np.concatenate([[0], np.cumsum(known.sizes)])
+    file_bytes = max(unit_bytes, int(ends[-1]) // MOST_SPILLED)
+    file_of_part = ends[source.starts] // file_bytes
+    file_of_row = np.unique(np.repeat(file_of_part, known.part_rows), return_inverse=True)[1]
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    spilled = np.lexsort((rank, file_of_row))
+    starts = np.searchsorted(file_of_row[spilled], np.arange(file_of_row.max(initial=-1) + 1))
+    tasks = []
+    for number, rows in enumerate(np.split(spilled, starts[1:])):
+        (whole,) = cut(known.sizes[rows], 1 << 62, Overhead(0, 0, 0))
+        tasks.append(Task(str(number), rows, whole))
+    for _ in apply(partial(_write_rows, source, scratch, "arrow", unit_bytes), tasks):
+        pass
+    place = np.empty_like(order)
+    place[spilled] = np.arange(len(order))
+    return Spilled(scratch, source.schema, starts), place[order]
+
+
+def _write_shard(source: Source, layout: Layout, task: Task) -> DatasetFile:
+    _write_rows(source, layout.folder, layout.format, layout.unit_bytes, task)
+    return describe_file(layout.folder, task.file, len(task.rows))
+
+
+def _write_rows(source: Source, folder: Path, format_: FileFormat, unit_bytes: int, task: Task) -> None:
+    write_shard(folder / task.file, format_, source.schema, _batches(source, task, unit_bytes))
+
+
+def _batches(source: Source, task: Task, unit_bytes: int) -> Iterator[pa.Table]:
+    """Yield the rows of a task, batch by batch, reading as many batches at once as fit into memory."""
+    batches = list(zip(task.cut.batches, task.cut.batch_bytes, strict=True))
+    row = 0
+    while batches:
+        unit, size = list[int](), 0
+        while batches and (not unit or size + batches[0][1] <= unit_bytes):
+            rows, bytes_ = batches.pop(0)
+            unit.append(rows)
+            size += bytes_
+        table, places = _gather(source, task.rows[row : row + sum(unit)])
+        row += sum(unit)
+        for batch in np.split(places, np.cumsum(unit)[:-1]):
+            yield table.take(pa.array(batch))  # never a slice, whose buffers depend on what stands around it
+
+
+def _gather(source: Source, rows: Numbers) -> tuple[pa.Table, Numbers]:
+    """Read rows, opening each piece of the source once; return them, and the place of each among them."""
+    ascending = np.argsort(rows, kind="stable")
+    piece_of = np.searchsorted(source.starts, rows[ascending], "right") - 1
+    tables = []
+    for piece in np.unique(piece_of):
+        inside = rows[ascending][piece_of == piece] - source.starts[piece]
+        tables.append(source.open(piece).table(inside, source.schema))
+    places = np.empty_like(ascending)
+    places[ascending] = np.arange(len(rows))
+    return pa.concat_tables(tables).combine_chunks(), places
