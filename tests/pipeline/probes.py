@@ -18,7 +18,7 @@ from schemas.columns import CONVERSATIONS
 from schemas.config import StageConfig
 from schemas.errors import FatalError, Reject
 from schemas.storage import Storage
-from stages.base import Launch, RunView, Sink, Stage, rows_to_table
+from stages.base import RunView, Sink, Stage, Workers, rows_to_table
 
 CAPTIONS = pa.schema([("captions", pa.list_(pa.string()))])
 
@@ -258,7 +258,7 @@ class Verdict(Sink[StageConfig]):
     name = "verdict"
     output = "verdict"
 
-    def write(self, run: RunView, into: Storage, launch: Launch) -> Mapping[str, int]:
+    def write(self, run: RunView, into: Storage, workers: Workers) -> Mapping[str, int]:
         """Count the rows of the first split."""
         rows = len(load_from_disk(run.dataset())["train"])
         into.write_json("rows.json", rows)
