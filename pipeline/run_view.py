@@ -56,21 +56,26 @@ class FinishedRun:
         asked = np.flatnonzero(alive) if live else np.arange(len(alive))
         asked = asked if rows is None else asked[rows]
         whole = len(asked) == len(alive) and rows is None
-        arrays = {}
-        for name in columns:
-            array = self._column(part, name)
-            entered = np.array(self._entered(part, self.plan.columns[name].owner))[asked]
-            arrays[name] = array if whole and entered.all() else array.take(pa.array(asked, mask=~entered))
-        return pa.table(arrays)
+        arrays = dict[str, pa.ChunkedArray]()
+        for owner in sorted({self.plan.columns[name].owner for name in columns}):
+            # A row still live has entered every stage.
+            entered = np.full(len(asked), True) if live else np.array(self._entered(part, owner))[asked]
+            found = self._columns(part, owner, [name for name in columns if self.plan.columns[name].owner == owner])
+            if not whole or not entered.all():
+                found = found.take(pa.array(asked, mask=~entered))
+            arrays |= dict(zip(found.column_names, found.columns, strict=True))
+        return pa.table({name: arrays[name] for name in columns})
 
     def lengths(self, part: int, column: str) -> pa.Array:
         """Return the bytes of each live row's value, null where there is none; the values are not read."""
         alive = np.flatnonzero(self._live(part, self.owners[-1]))
-        return pc.binary_length(self._column(part, column)).combine_chunks().take(pa.array(alive)).cast(pa.int64())
+        values = self._columns(part, self.plan.columns[column].owner, [column])[column]
+        return pc.binary_length(values).combine_chunks().take(pa.array(alive)).cast(pa.int64())
 
-    def _column(self, part: int, name: str) -> pa.ChunkedArray:
-        origin = self.plan.columns[name]
-        return self.run.read(owner_folder(self.plan, origin.owner), part, [origin.column]).column(0)
+    def _columns(self, part: int, owner: int, names: list[str]) -> pa.Table:
+        """Return columns of one step, under the names they have in the run."""
+        read = self.run.read(owner_folder(self.plan, owner), part, [self.plan.columns[name].column for name in names])
+        return read.rename_columns(names)
 
     def rejects(self, part: int) -> pa.Table:
         """Return the rejected rows of a part: ``id, url, stage, reason, detail``."""
