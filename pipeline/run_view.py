@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.digest import digest
-from pipeline.plan import SOURCE_OWNER, Origin, Plan
+from pipeline.plan import SOURCE_OWNER, Plan
 from pipeline.run_dir import SOURCE_FOLDER, RunDirectory, owner_folder
 from schemas.columns import DETAIL, DIGEST, LIVE, REASON, REJECTS
 from schemas.config import shown_model
@@ -57,21 +57,38 @@ class FinishedRun:
         alive = self._live(part, self.owners[-1])
         asked = np.flatnonzero(alive) if live else np.arange(len(alive))
         asked = asked if rows is None else asked[rows]
-        wanted = None if len(asked) == len(alive) and rows is None else asked
-        return pa.table({name: self._column(part, self.plan.columns[name], wanted) for name in columns})
+        whole = len(asked) == len(alive) and rows is None
+        arrays = dict[str, pa.ChunkedArray]()
+        for owner in sorted({self.plan.columns[name].owner for name in columns}):
+            # A row still live has entered every stage.
+            entered = np.full(len(asked), True) if live else np.array(self._entered(part, owner))[asked]
+            found = self._columns(part, owner, [name for name in columns if self.plan.columns[name].owner == owner])
+            if not whole or not entered.all():
+                found = found.take(pa.array(asked, mask=~entered))
+            arrays |= dict(zip(found.column_names, found.columns, strict=True))
+        return pa.table({name: arrays[name] for name in columns})
 
     def lengths(self, part: int, column: str) -> pa.Array:
         """Return the bytes of each live row's value, null where there is none; the values are not read."""
         alive = np.flatnonzero(self._live(part, self.owners[-1]))
-        stored = self._stored(part, self.plan.columns[column])
-        return pc.binary_length(stored).combine_chunks().take(pa.array(alive)).cast(pa.int64())
+        values = self._columns(part, self.plan.columns[column].owner, [column])[column]
+        return pc.binary_length(values).combine_chunks().take(pa.array(alive)).cast(pa.int64())
 
     def judged(self, part: int, step: str, columns: Sequence[str]) -> tuple[pa.Table, pa.Array]:
         """Return columns of the rows that a step got, as it saw them, and which of them it kept."""
         planned = next(planned for planned in self.plan.stages() if planned.name == step)
         entered = pa.array(self._entered(part, planned.index), pa.bool_())
-        arrays = {name: self._column(part, planned.reads[name]) for name in columns}
-        return pa.table(arrays).filter(entered), pa.array(self._live(part, planned.index), pa.bool_()).filter(entered)
+        origins = {name: planned.reads[name] for name in columns}
+        seen = {
+            name: self.run.read(owner_folder(self.plan, origin.owner), part, [origin.column]).column(0)
+            for name, origin in origins.items()
+        }
+        return pa.table(seen).filter(entered), pa.array(self._live(part, planned.index), pa.bool_()).filter(entered)
+
+    def _columns(self, part: int, owner: int, names: list[str]) -> pa.Table:
+        """Return columns of one step, under the names they have in the run."""
+        read = self.run.read(owner_folder(self.plan, owner), part, [self.plan.columns[name].column for name in names])
+        return read.rename_columns(names)
 
     def rejects(self, part: int) -> pa.Table:
         """Return the rejected rows of a part: ``id, url, stage, reason, detail``."""
@@ -125,19 +142,6 @@ class FinishedRun:
                     value if entered and value else b""
                     for value, entered in zip(known, self._entered(part, owner), strict=True)
                 )
-
-    def _stored(self, part: int, origin: Origin) -> pa.ChunkedArray:
-        return self.run.read(owner_folder(self.plan, origin.owner), part, [origin.column]).column(0)
-
-    def _column(self, part: int, origin: Origin, rows: NDArray[np.int64] | None = None) -> pa.ChunkedArray:
-        """Return a column of all rows of a part or of some, null where a row never came to the column's stage."""
-        stored = self._stored(part, origin)
-        entered = np.array(self._entered(part, origin.owner))
-        if rows is None:
-            if entered.all():
-                return stored
-            rows = np.arange(len(entered))
-        return stored.take(pa.array(rows, mask=~entered[rows]))
 
     def _live(self, part: int, owner: int) -> list[bool]:
         return self.run.read(owner_folder(self.plan, owner), part, [LIVE])[LIVE].to_pylist()  # type: ignore[no-any-return]

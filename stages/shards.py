@@ -20,9 +20,7 @@ from stages.dataset.files import FileFormat, write_index
 from stages.dataset.manifest import MANIFEST, REJECTS_FILE, Manifest, describe_rejects
 from stages.dataset.rows import conversation_columns, features, has_conversation
 from stages.dataset.sizes import arrow_overhead, parquet_overhead
-from stages.dataset.survey import RunRows, survey, total
 from stages.dataset.truth import read_truth
-from stages.dataset.writing import Layout, write_splits
 
 __all__ = ["Shards", "ShardsConfig"]
 
@@ -108,6 +106,9 @@ class Shards(Stage[ShardsConfig], Sink[ShardsConfig]):
     def write(self, run: RunView, into: Storage, workers: Workers) -> Mapping[str, Any]:
         """Write the splits, ``rejects.parquet``, the card, and the index and the manifest last."""
         from stages.dataset.card import write_card
+        from stages.dataset.census import Census
+        from stages.dataset.survey import RunRows, count, survey, total
+        from stages.dataset.writing import Layout, write_splits
 
         folder, format_ = Path(into.root), self.config.format
         splits = [TRAIN, *self.config.splits]
@@ -123,8 +124,11 @@ class Shards(Stage[ShardsConfig], Sink[ShardsConfig]):
         known = total([*apply(partial(survey, rows, splits, overhead, seed), groups)])
         layout = Layout(folder, splits, format_, self.config.max_shard_bytes, overhead, self.config.shuffle)
         shards = write_splits(rows, known, layout, apply)
+        census = Census()
+        for counted in apply(partial(count, rows), groups):
+            census.add(counted)
         rejects = _write_rejects(run, folder / REJECTS_FILE)
-        summary = write_card(folder, run, known.census, rejects, self.config.truth, format_)
+        summary = write_card(folder, run, census, rejects, self.config.truth, format_)
         if format_ == "arrow":
             write_index(folder, features(), shards)
         manifest = Manifest(format=format_, splits=shards, rejects=describe_rejects(folder))

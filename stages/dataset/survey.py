@@ -1,4 +1,5 @@
-"""What must be known of every row before the first is written: its split, its size, its place in a shuffled order."""
+"""What must be known of every row before the first is written: its split, its size, its place in a shuffled order; and
+what the card tells of all."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from stages.dataset.explode import SampleRows
 from stages.dataset.rows import ROW_COLUMNS, conversation_columns, dataset_rows
 from stages.dataset.sizes import IMAGE_BYTES, Overhead, row_bytes
 
-__all__ = ["RunRows", "Survey", "survey", "total"]
+__all__ = ["RunRows", "Survey", "count", "survey", "total"]
 
 IMAGE = "image_bytes"
 
@@ -67,14 +68,12 @@ class Survey:
     """What is known of the rows of some parts; 18 bytes a row.
 
     Attributes:
-        census: what is in them.
         part_rows: rows of each part.
         splits: the number of each row's split.
         sizes: the bytes each row takes at most.
         keys: what rows are sorted by, after their split; equal where their order stays.
     """
 
-    census: Census
     part_rows: NDArray[np.int64]
     splits: NDArray[np.int16]
     sizes: NDArray[np.int64]
@@ -93,11 +92,9 @@ def survey(
         shuffle_seed: what the rows' keys are drawn from; None keeps their order.
         parts: some of the run's.
     """
-    census = Census()
     part_rows, of_split, sizes, keys = list[int](), [_empty(np.int16)], [_empty(np.int64)], [_empty(np.uint64)]
     for part in parts:
         samples, images = rows.texts(part), rows.image_bytes(part)
-        _count(census, rows, part, samples, images)
         exploded = SampleRows(samples, rows.conversations)
         every = np.arange(len(exploded.sample))
         image = pc.fill_null(pc.add(images, IMAGE_BYTES), 0).to_numpy(zero_copy_only=False)
@@ -106,24 +103,25 @@ def survey(
         number = pc.index_in(samples["split"], pa.array(splits)).to_numpy()
         of_split.append(number[exploded.sample].astype(np.int16))
         keys.append(_keys(samples["id"].to_pylist(), exploded, shuffle_seed))
-    return Survey(census, np.array(part_rows, np.int64), *map(np.concatenate, (of_split, sizes, keys)))
+    return Survey(np.array(part_rows, np.int64), *map(np.concatenate, (of_split, sizes, keys)))
 
 
 def total(surveys: Sequence[Survey]) -> Survey:
     """Put the surveys of parts that follow each other together."""
-    census = Census()
-    for each in surveys:
-        census.add(each.census)
     columns = ("part_rows", "splits", "sizes", "keys")
-    return Survey(census, *(np.concatenate([getattr(each, name) for each in surveys]) for name in columns))
+    return Survey(*(np.concatenate([getattr(each, name) for each in surveys]) for name in columns))
 
 
-def _count(census: Census, rows: RunRows, part: int, samples: pa.Table, images: pa.Array) -> None:
-    """Count a part's samples; only the images of examples are read."""
-    for number, (sample, image) in enumerate(zip(samples.to_pylist(), images.to_pylist(), strict=True)):
-        told = list(dataset_rows({**sample, IMAGE: None if image is None else b""}, rows.conversations))
-        if census.count(sample["split"], told):
-            told[0]["images"][0]["bytes"] = rows.image(part, number)
+def count(rows: RunRows, parts: Sequence[int]) -> Census:
+    """Count what is in some parts; only the images of examples are read."""
+    census = Census()
+    for part in parts:
+        samples, images = rows.texts(part).to_pylist(), rows.image_bytes(part).to_pylist()
+        for number, (sample, image) in enumerate(zip(samples, images, strict=True)):
+            told = list(dataset_rows({**sample, IMAGE: None if image is None else b""}, rows.conversations))
+            if census.count(sample["split"], told):
+                told[0]["images"][0]["bytes"] = rows.image(part, number)
+    return census
 
 
 def _keys(ids: Sequence[str], rows: SampleRows, seed: int | None) -> NDArray[np.uint64]:

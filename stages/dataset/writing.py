@@ -202,20 +202,18 @@ def _batches(source: Source, task: Task, unit_bytes: int) -> Iterator[pa.Table]:
             rows, bytes_ = batches.pop(0)
             unit.append(rows)
             size += bytes_
-        table, places = _gather(source, task.rows[row : row + sum(unit)])
-        row += sum(unit)
-        for batch in np.split(places, np.cumsum(unit)[:-1]):
+        wanted = task.rows[row : row + sum(unit)]
+        row += len(wanted)
+        table = _read(source, np.sort(wanted))
+        for batch in np.split(np.argsort(np.argsort(wanted)), np.cumsum(unit)[:-1]):
             yield table.take(pa.array(batch))  # never a slice, whose buffers depend on what stands around it
 
 
-def _gather(source: Source, rows: Numbers) -> tuple[pa.Table, Numbers]:
-    """Read rows, opening each piece of the source once; return them, and the place of each among them."""
-    ascending = np.argsort(rows, kind="stable")
-    piece_of = np.searchsorted(source.starts, rows[ascending], "right") - 1
-    tables = []
-    for piece in np.unique(piece_of):
-        inside = rows[ascending][piece_of == piece] - source.starts[piece]
-        tables.append(source.open(piece).table(inside, source.schema))
-    places = np.empty_like(ascending)
-    places[ascending] = np.arange(len(rows))
-    return pa.concat_tables(tables).combine_chunks(), places
+def _read(source: Source, rows: Numbers) -> pa.Table:
+    """Return rows, given in ascending order, opening each piece of the source once."""
+    piece_of = np.searchsorted(source.starts, rows, "right") - 1
+    tables = [
+        source.open(piece).table(rows[piece_of == piece] - source.starts[piece], source.schema)
+        for piece in np.unique(piece_of).tolist()
+    ]
+    return pa.concat_tables(tables).combine_chunks()

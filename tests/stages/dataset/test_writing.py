@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +16,14 @@ import pyarrow as pa
 import pytest
 
 from pipeline.run_view import FinishedRun
+from stages.dataset.census import Census
 from stages.dataset.cutting import cut
 from stages.dataset.files import FileFormat, write_shard
 from stages.dataset.manifest import DatasetFile
 from stages.dataset.reading import read_batches
 from stages.dataset.rows import dataset_rows, features
 from stages.dataset.sizes import IMAGE_BYTES, arrow_overhead, parquet_overhead, row_bytes
-from stages.dataset.survey import RunRows, Survey, survey, total
+from stages.dataset.survey import RunRows, Survey, count, survey, total
 from stages.dataset.writing import Layout, write_splits
 from tests.pipeline.runs import PROBES, run_inline, tree, write_config, write_source
 
@@ -114,16 +116,19 @@ def test_no_parts(run: FinishedRun, tmp_path: Path) -> None:
 
 
 def test_surveys_of_parts_add_up(run: FinishedRun) -> None:
-    """What is known of all parts is what is known of each, the census and its examples too."""
+    """What is known of all parts is what is known of each, the counts and the examples too."""
     rows = RunRows(run, SCHEMA)
     each = total([survey(rows, SPLITS, OVERHEADS["arrow"], 7, [part]) for part in run.parts()])
-    whole = surveyed(run, seed=7)
-    assert {name: str(value) for name, value in vars(each.census).items() if name != "people"} == {
-        name: str(value) for name, value in vars(whole.census).items() if name != "people"
+    whole, counted, added = surveyed(run, seed=7), count(rows, run.parts()), Census()
+    for part in run.parts():
+        added.add(pickle.loads(pickle.dumps(count(rows, [part]))))
+    assert vars(added.people) == vars(counted.people)
+    added.people = counted.people
+    assert {name: str(value) for name, value in vars(added).items()} == {
+        name: str(value) for name, value in vars(counted).items()
     }
-    assert vars(each.census.people) == vars(whole.census.people)
-    assert len(whole.census.examples) == 2
-    assert whole.census.examples[0][0]["images"][0]["bytes"].startswith(b"\x89PNG")
+    assert len(counted.examples) == 2
+    assert counted.examples[0][0]["images"][0]["bytes"].startswith(b"\x89PNG")
     for name in ("part_rows", "splits", "sizes", "keys"):
         assert np.array_equal(getattr(each, name), getattr(whole, name))
 
