@@ -64,7 +64,9 @@ ResultT = TypeVar("ResultT")
 OURS: Final = ("shards arrow", "shards parquet", "shards arrow shuffle", "shards arrow whole")
 OTHERS: Final = ("save_to_disk", "webdataset", "litdata")
 TASKS: Final = ("write", "sequential", "shuffled")
-WORDS: Final = ("a", "man", "rides", "the", "red", "bus", "past", "old", "houses", "while", "two", "dogs", "sleep", "on", "grass")
+WORDS: Final = (
+    "a", "man", "rides", "the", "red", "bus", "past", "old", "houses", "while", "two", "dogs", "sleep", "on", "grass",
+)
 UNDECODED: Final = datasets.List(datasets.Image(decode=False))
 SHUFFLE_BUFFER: Final = 1000
 """Rows in the buffers of the readers that have one: webdataset and datasets' streaming."""
@@ -114,6 +116,9 @@ class Unwatched:
         """Say nothing."""
 
     def sink(self, name: str) -> None:
+        """Say nothing."""
+
+    def sink_told(self, name: str, line: str) -> None:
         """Say nothing."""
 
     def sink_done(self, name: str) -> None:
