@@ -1,6 +1,6 @@
 """Writing and reading a dataset, side by side with ``datasets.save_to_disk``, webdataset and litdata, on the same rows.
 
-    python -m bench.shards [--rows 20000] [--image-bytes 30000] [--rounds 3] [--workers 1] [--shard-mb 100]
+    python -m bench.shards [--rows 10000] [--image-bytes 30000] [--rounds 3] [--workers 1] [--shard-mb 100]
 
 A run is made once whose samples have an image and a conversation of three turns. From it ``shards`` writes Arrow,
 Parquet and shuffled Arrow: the rows, with plan and hashes; "whole" is all that the stage does, mostly counting words
@@ -64,9 +64,13 @@ ResultT = TypeVar("ResultT")
 OURS: Final = ("shards arrow", "shards parquet", "shards arrow shuffle", "shards arrow whole")
 OTHERS: Final = ("save_to_disk", "webdataset", "litdata")
 TASKS: Final = ("write", "sequential", "shuffled")
+<<<<<<< HEAD
 WORDS: Final = (
     "a", "man", "rides", "the", "red", "bus", "past", "old", "houses", "while", "two", "dogs", "sleep", "on", "grass",
 )
+=======
+WORDS: Final = ("a", "man", "rides", "the", "red", "bus", "past", "old", "houses", "while", "two", "dogs", "sleep")
+>>>>>>> wt-shards
 UNDECODED: Final = datasets.List(datasets.Image(decode=False))
 SHUFFLE_BUFFER: Final = 1000
 """Rows in the buffers of the readers that have one: webdataset and datasets' streaming."""
@@ -307,7 +311,7 @@ def show(task: str, figures: dict[str, list[dict[str, float]]], rows: int, image
 def main() -> None:
     """Print what writing and reading cost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--image-bytes", type=int, default=30_000, help="on average")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=1, help="processes of those that can write with several")

@@ -150,7 +150,8 @@ def write_splits(rows: RunRows, known: Survey, layout: Layout, apply: Map) -> di
     shards: dict[str, list[DatasetFile]] = {split: [] for split in layout.splits}
     for (split, _), shard in zip(tasks, written, strict=True):
         shards[split].append(shard)
-    shutil.rmtree(scratch, ignore_errors=True)
+    if layout.shuffled:
+        shutil.rmtree(scratch)
     return shards
 
 
