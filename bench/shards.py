@@ -64,13 +64,7 @@ ResultT = TypeVar("ResultT")
 OURS: Final = ("shards arrow", "shards parquet", "shards arrow shuffle", "shards arrow whole")
 OTHERS: Final = ("save_to_disk", "webdataset", "litdata")
 TASKS: Final = ("write", "sequential", "shuffled")
-<<<<<<< HEAD
-WORDS: Final = (
-    "a", "man", "rides", "the", "red", "bus", "past", "old", "houses", "while", "two", "dogs", "sleep", "on", "grass",
-)
-=======
 WORDS: Final = ("a", "man", "rides", "the", "red", "bus", "past", "old", "houses", "while", "two", "dogs", "sleep")
->>>>>>> wt-shards
 UNDECODED: Final = datasets.List(datasets.Image(decode=False))
 SHUFFLE_BUFFER: Final = 1000
 """Rows in the buffers of the readers that have one: webdataset and datasets' streaming."""
