@@ -16,9 +16,9 @@ from pipeline.lint.files import check_files, check_rejects
 from pipeline.lint.media import MediaCheck
 from pipeline.lint.problems import Report
 from pipeline.lint.rows import row_problems
-from schemas.errors import ConfigError, FatalError, Mistake
+from schemas.errors import ConfigError, Mistake
 from stages.dataset.manifest import MANIFEST, read_manifest
-from stages.dataset.reading import SPLITS, read_batches, read_schema
+from stages.dataset.reading import SPLITS, DamagedShard, read_batches, read_schema
 from stages.dataset.rows import features
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class _Reader:
                 unlicensed += self._check(file, batch, rows, held)
                 rows += batch.num_rows
                 self.report.rows[split] += batch.num_rows
-        except FatalError as error:
+        except DamagedShard as error:
             problem = str(error).removeprefix(f"{self.folder / file}: ")
             self.report.add(file, "readable", f"after row {rows}: {problem}" if rows else problem)
             return None

@@ -18,7 +18,7 @@ from schemas.errors import FatalError
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-__all__ = ["SPLITS", "count_rows", "find_shards", "open_dataset", "read_batches", "read_schema"]
+__all__ = ["SPLITS", "DamagedShard", "count_rows", "find_shards", "open_dataset", "read_batches", "read_schema"]
 
 SPLITS: Final = "dataset_dict.json"
 """Names the splits of the Arrow layout."""
@@ -27,6 +27,10 @@ BATCH_ROWS: Final = 16
 """Rows of a Parquet file in memory at once."""
 
 HUB_SHARD: Final = re.compile(r"(?P<split>\w+(?:\.\w+)*)-\d{5}-of-\d{5}\.parquet")
+
+
+class DamagedShard(FatalError):
+    """A shard is missing or cannot be read."""
 
 
 def find_shards(folder: Path) -> dict[str, list[Path]]:
@@ -92,7 +96,7 @@ def _json(file: Path) -> Mapping[str, Any] | None:
 
 
 def count_rows(shard: Path) -> int:
-    """Count a shard's rows, reading only where its batches begin. Raises FatalError: it is missing or damaged."""
+    """Count a shard's rows, reading only where its batches begin. Raises DamagedShard."""
     with _damage(shard):
         if shard.suffix == ".parquet":
             return int(pq.read_metadata(shard).num_rows)
@@ -101,7 +105,7 @@ def count_rows(shard: Path) -> int:
 
 
 def read_schema(shard: Path) -> pa.Schema:
-    """Return the schema, ``datasets``' features in its metadata. Raises FatalError: it is missing or damaged."""
+    """Return the schema, ``datasets``' features in its metadata. Raises DamagedShard."""
     with _damage(shard):
         if shard.suffix == ".parquet":
             return pq.read_schema(shard)
@@ -110,7 +114,7 @@ def read_schema(shard: Path) -> pa.Schema:
 
 
 def read_batches(shard: Path) -> Iterator[pa.RecordBatch]:
-    """Yield a shard's record batches. Raises FatalError: it is missing or damaged.
+    """Yield a shard's record batches. Raises DamagedShard.
 
     They are read, not mapped: mapped pages stay in memory while there is room.
     """
@@ -128,8 +132,8 @@ def read_batches(shard: Path) -> Iterator[pa.RecordBatch]:
 def _damage(shard: Path) -> Iterator[None]:
     """Turn Arrow's complaint about a file into one that names it."""
     if not shard.is_file():
-        raise FatalError(f"{shard}: missing; the dataset is not whole")
+        raise DamagedShard(f"{shard}: missing; the dataset is not whole")
     try:
         yield
     except (pa.ArrowInvalid, OSError) as error:
-        raise FatalError(f"{shard}: damaged: {str(error).splitlines()[0]}") from error
+        raise DamagedShard(f"{shard}: damaged: {str(error).splitlines()[0]}") from error
