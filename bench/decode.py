@@ -20,7 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from stages.decoding.sandbox import ENVIRONMENT, Decoders
+from stages.decoding.fork_server import ENVIRONMENT
+from stages.decoding.sandbox import Decoders
 from stages.decoding.settings import ImageSettings
 
 if TYPE_CHECKING:

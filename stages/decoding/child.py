@@ -1,8 +1,8 @@
-"""The process that decodes: one file at a time, within limits, and of no use to anyone who takes it over.
+"""The processes that decode: one file at a time, within limits, and of no use to anyone who takes them over.
 
-    python -m stages.decoding.child SETTINGS_AS_JSON
+    python -m stages.decoding.child
 
-It ends with its parent, whatever ends that.
+imports the libraries once and is the fork server of ``stages.decoding.protocol``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from PIL import AvifImagePlugin
 
 from schemas.errors import Reject
 from stages.decoding.images import finish
-from stages.decoding.protocol import ANSWER, IMAGE, QUESTION, READY
+from stages.decoding.protocol import ANSWER, END, ENDED, IMAGE, QUESTION, READY, REQUEST
 from stages.decoding.settings import ImageSettings
 from stages.decoding.sound import probe
 
@@ -36,11 +36,51 @@ PR_SET_PDEATHSIG: Final = 1
 
 
 def main() -> None:
-    """Answer questions until there are no more."""
-    settings = ImageSettings.model_validate_json(sys.argv[1])
-    shared, channel = _own_streams()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
-    _end_with_parent()
+    """Fork and end decoding processes until nobody asks any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
+    requests = _take_stdin()
+    server = os.getpid()
+    forked: dict[int, int] = {}
+    while True:
+        head, files, _, _ = socket.recv_fds(requests, REQUEST.size, 2)
+        if not head:
+            return
+        kind, number = REQUEST.unpack(head)
+        if kind == END:
+            pid = forked.pop(number)
+            os.kill(pid, signal.SIGKILL)
+            requests.sendall(ENDED.pack(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])))
+        elif pid := os.fork():
+            forked[number] = pid
+            for file in files:
+                os.close(file)
+        else:
+            requests.close()
+            _decode(server, *files)
+
+
+def _take_stdin() -> socket.socket:
+    """Take the socket away from libraries that read."""
+    requests = socket.socket(fileno=os.dup(0))
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    return requests
+
+
+def _decode(server: int, shared: int, channel: int) -> None:
+    """Be a decoding process: answer questions until there are no more."""
+    code = 1
+    try:
+        _end_with(server)
+        _answer_all(shared, socket.socket(fileno=channel))
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _answer_all(shared: int, channel: socket.socket) -> None:
+    _, length = QUESTION.unpack(channel.recv(QUESTION.size, socket.MSG_WAITALL))
+    settings = ImageSettings.model_validate_json(os.pread(shared, length, 0))
     _warm_up(settings)
     _limit(settings)
     channel.sendall(READY)
@@ -54,19 +94,12 @@ def main() -> None:
             break  # what is left of the heap is not worth another file
 
 
-def _own_streams() -> tuple[int, socket.socket]:
-    """Take the shared file and the socket away from libraries that read and print."""
-    shared, channel = os.dup(0), socket.socket(fileno=os.dup(1))
-    null = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(null, stream)
-    return shared, channel
-
-
-def _end_with_parent() -> None:
-    """Have the kernel end this process when its parent goes, in the middle of a file too."""
+def _end_with(server: int) -> None:
+    """Have the kernel end this process when the fork server goes, in the middle of a file too."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != server:
+            os._exit(1)
 
 
 def _warm_up(settings: ImageSettings) -> None:

@@ -8,18 +8,16 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from schemas.errors import FatalError, Reject
 from stages.decoding.finished import Finished, Sound
-from stages.decoding.protocol import ANSWER, IMAGE, QUESTION, READY, SOUND
+from stages.decoding.fork_server import ForkServer, fork_server
+from stages.decoding.protocol import ANSWER, IMAGE, QUESTION, READY, SETTINGS, SOUND
 from stages.decoding.settings import ImageSettings
 
 __all__ = ["Decoders"]
@@ -29,13 +27,6 @@ START_TIMEOUT_S: Final = 120.0
 """A child that has not imported its libraries by now never will."""
 SHARED_BYTES: Final = 4 * 2**20
 """Memory that parent and child keep for the next file; what a larger one took is given back."""
-ENVIRONMENT: Final = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    # glibc would hand the memory of each picture back and fault it in again for the next.
-    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
-    "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
-}
 
 
 class Decoders:
@@ -43,12 +34,12 @@ class Decoders:
 
     Args:
         settings: limits, sizes, and how many processes.
-        command: what to start in place of the real child; it gets the settings as JSON in its last argument.
+        command: the fork server to start in place of the real one.
     """
 
-    def __init__(self, settings: ImageSettings, command: Sequence[str] = COMMAND) -> None:
+    def __init__(self, settings: ImageSettings, command: tuple[str, ...] = COMMAND) -> None:
         self._settings = settings
-        self._command = (*command, settings.model_dump_json(include=set(ImageSettings.model_fields)))
+        self._command = command
         self._free = asyncio.Semaphore(settings.decoders or os.cpu_count() or 1)
         self._idle: list[_Child] = []
         self._children: set[_Child] = set()
@@ -107,17 +98,16 @@ class Decoders:
             if child.lives():
                 return child
             self._end(child)
-        child = _Child(self._command)
+        child = _Child(fork_server(self._command))
         self._children.add(child)
         ready = False
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                await child.wait_ready()
+                await child.start(self._settings)
             ready = True
         except (TimeoutError, OSError) as error:
             raise FatalError(
-                f"the decoding process does not start ({self._end(child)}); to see why, run: "
-                f"{' '.join(self._command[:-1])} '{self._command[-1]}'"
+                f"the decoding process does not start ({self._end(child)}); to see why, run: {' '.join(self._command)}"
             ) from error
         finally:
             if not ready:
@@ -131,35 +121,36 @@ class Decoders:
 
 
 class _Child:
-    """One process, the socket that is its standard output, and the file in memory that is its standard input."""
+    """One process, the socket to it, and the file in memory that both read and write."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, server: ForkServer) -> None:
+        self._server = server
         self._shared = _file_in_memory()
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)
-        self._ending = ""
         with theirs:
-            path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path)
-            self._process = subprocess.Popen(
-                command, stdin=self._shared, stdout=theirs.fileno(), stderr=subprocess.DEVNULL,
-                env={**os.environ, **ENVIRONMENT, "PYTHONPATH": path},
-            )
+            self._number = server.fork([self._shared, theirs.fileno()])
+        self._ending = ""
 
-    async def wait_ready(self) -> None:
+    async def start(self, settings: ImageSettings) -> None:
         """Wait until the child has set its limits. Raises OSError if it ends instead."""
+        await self._send(SETTINGS, settings.model_dump_json(include=set(ImageSettings.model_fields)).encode())
         if await self._told(len(READY)) != READY:
             raise ConnectionError("the child said something else")
 
     async def ask(self, kind: bytes, data: bytes) -> tuple[dict[str, Any], bytes]:
         """Return the answer's fields and bytes. Raises OSError if the child ends instead, ValueError if it babbles."""
-        os.pwrite(self._shared, data, 0)
-        await asyncio.get_running_loop().sock_sendall(self._socket, QUESTION.pack(kind, len(data)))
+        await self._send(kind, data)
         image, told = ANSWER.unpack(await self._told(ANSWER.size))
         body = os.pread(self._shared, image, 0)
         fields = json.loads(os.pread(self._shared, told, image))
         if max(len(data), image) > SHARED_BYTES:
             os.truncate(self._shared, 0)
         return fields, body
+
+    async def _send(self, kind: bytes, data: bytes) -> None:
+        os.pwrite(self._shared, data, 0)
+        await asyncio.get_running_loop().sock_sendall(self._socket, QUESTION.pack(kind, len(data)))
 
     async def _told(self, length: int) -> bytes:
         told = b""
@@ -172,15 +163,19 @@ class _Child:
 
     def lives(self) -> bool:
         """Tell whether the process has not ended."""
-        return self._process.poll() is None
+        try:
+            return self._socket.recv(1, socket.MSG_PEEK) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
 
     def end(self) -> str:
         """End the process if it lives; say how it ended."""
         if not self._ending:
             self._socket.close()
             os.close(self._shared)
-            self._process.kill()
-            self._ending = _ended(self._process.wait())
+            self._ending = self._server.end(self._number)
         return self._ending
 
 
@@ -190,7 +185,3 @@ def _file_in_memory() -> int:
     file, path = tempfile.mkstemp()
     Path(path).unlink()
     return file
-
-
-def _ended(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
