@@ -8,14 +8,12 @@ sum in floats, in another order, so of a thousand values at most three differ, b
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix
 
 __all__ = ["averaged"]
 
@@ -49,8 +47,6 @@ def averaged(pixels: NDArray[np.uint8], size: tuple[int, int], spans: tuple[floa
 @lru_cache(KNOWN_SIZES)
 def _overlaps(length: int, wanted: int, span: float) -> csr_matrix:
     """Return (wanted, length): the share that each of ``length`` pixels has in each of the ``wanted`` spans."""
-    from scipy.sparse import csr_matrix  # a quarter of what a decoding process takes to start, and not each resizes
-
     edges = np.minimum(np.arange(wanted + 1) * span, length)
     cuts = np.union1d(edges, np.arange(length + 1))
     cuts = cuts[cuts <= edges[-1]]

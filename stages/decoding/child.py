@@ -39,6 +39,7 @@ def main() -> None:
     """Fork and end decoding processes until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
     requests = _take_stdin()
+    _warm_up()
     server = os.getpid()
     forked: dict[int, int] = {}
     while True:
@@ -81,7 +82,6 @@ def _decode(server: int, shared: int, channel: int) -> None:
 def _answer_all(shared: int, channel: socket.socket) -> None:
     _, length = QUESTION.unpack(channel.recv(QUESTION.size, socket.MSG_WAITALL))
     settings = ImageSettings.model_validate_json(os.pread(shared, length, 0))
-    _warm_up(settings)
     _limit(settings)
     channel.sendall(READY)
     while head := channel.recv(QUESTION.size, socket.MSG_WAITALL):
@@ -102,15 +102,13 @@ def _end_with(server: int) -> None:
             os._exit(1)
 
 
-def _warm_up(settings: ImageSettings) -> None:
-    """Use each library once, so that what it needs to run at all does not count as memory of a file."""
+def _warm_up() -> None:
+    """Use each library once, so that what it needs to run at all takes no time later and counts as no file's memory."""
     warnings.simplefilter("ignore")
     cv2.setNumThreads(1)
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     sample = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
-    small = min(settings.image_size, 32)
-    lenient = {"image_size": small, "resize_mode": "keep_ratio", "max_pixels": 4096, "image_formats": ["jpeg"]}
-    finish(sample, settings.model_copy(update=lenient))
+    finish(sample, ImageSettings(use="download", image_size=32))
 
 
 def _limit(settings: ImageSettings) -> None:

@@ -1,6 +1,6 @@
 """A decoding process that is told what to do by the bytes it is given: what a broken decoder could do, really done.
 
-    python bad_child.py [SETTINGS_AS_JSON]
+    python bad_child.py
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def misbehave(data: bytes, _: ImageSettings) -> Finished:
     return Finished(data, "png", 1, 1, 1, 1, "", "")
 
 
-def warm_up(_: ImageSettings) -> None:
+def warm_up() -> None:
     """Need nothing."""
 
 
