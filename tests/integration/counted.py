@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
-import pytest
-
-from pipeline.cli import DONE, main
 from tests.stages.chat_server import ChatServer
 
-__all__ = ["Log", "embeddings", "questions", "showtell", "status"]
+__all__ = ["Log", "embeddings", "questions"]
 
 
 class Log:
@@ -28,24 +22,6 @@ class Log:
         lines = Counter(self.file.read_text().splitlines()) if self.file.exists() else Counter()
         self.file.write_text("")
         return lines
-
-
-def showtell(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
-    """Run the command line here."""
-    monkeypatch.setattr(sys, "argv", ["showtell", *arguments, "--runner", "inline"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code in (None, DONE)
-
-
-def status(run_dir: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    """Return what `status --json` tells."""
-    capsys.readouterr()
-    monkeypatch.setattr(sys, "argv", ["showtell", "status", run_dir, "--json"])
-    with pytest.raises(SystemExit):
-        main()
-    told: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return told
 
 
 def embeddings(pictures: dict[int, bytes]) -> Counter[str]:

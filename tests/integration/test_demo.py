@@ -13,7 +13,7 @@ import pytest
 from datasets import load_from_disk
 
 from pipeline.lint.run import lint
-from tests.pipeline.runs import ROOT, showtell
+from tests.pipeline.runs import ROOT, showtell, status
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -35,7 +35,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def funnel(demo: Path) -> dict[str, Any]:
     """Return the run's funnel."""
-    funnel: dict[str, Any] = json.loads(showtell("status", str(demo), "--json").stdout)
+    funnel: dict[str, Any] = status(demo)
     return funnel
 
 

@@ -19,7 +19,7 @@ import yaml
 
 from pipeline.config import load_config
 from pipeline.plan import make_plan
-from tests.pipeline.runs import ROOT, run_inline, showtell
+from tests.pipeline.runs import ROOT, run_inline, showtell, showtell_process, status
 from tests.stages.chat_server import Answer, ChatServer, good_reply
 
 ROWS = 40
@@ -54,11 +54,6 @@ def asked(server: ChatServer) -> Counter[str]:
 
 def kept(run: Mapping[str, Any]) -> int:
     return int(run["stages"][-1]["kept"])
-
-
-def status(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(showtell("status", str(folder / "run"), "--json").stdout)
-    return found
 
 
 def conversations(folder: Path) -> list[bytes]:
@@ -96,7 +91,7 @@ def test_killed_run_asks_nothing_twice_that_was_answered(tmp_path: Path, server:
     assert len(counts) == ROWS
     assert [counts[prompt] for prompt in answered[:14]] == [1] * 14
     assert sum(counts.values()) <= ROWS + 4  # twice only what was in flight and never answered
-    assert kept(status(tmp_path)) == ROWS
+    assert kept(status(tmp_path / "run")) == ROWS
 
 
 def test_other_parts_and_thresholds_ask_only_what_is_new(tmp_path: Path, server: ChatServer) -> None:
@@ -119,7 +114,7 @@ def test_run_pauses_at_its_limit_and_goes_on_with_a_higher_one(tmp_path: Path, s
     first = showtell("run", configure(tmp_path, server, **limits), "--runner", "inline")
     assert first.returncode == 3
     assert "max_usd = 0.15 is used up" in first.stdout
-    found = status(tmp_path)
+    found = status(tmp_path / "run")
     assert found["paused"].startswith("converse: max_usd = 0.15")
     paid = found["paid"]["converse"]
     assert paid["replies"] == server.calls > 4
@@ -130,7 +125,7 @@ def test_run_pauses_at_its_limit_and_goes_on_with_a_higher_one(tmp_path: Path, s
     assert (again.returncode, server.calls) == (3, paid["replies"])
     more = showtell("run", configure(tmp_path, server, **(limits | {"max_usd": 5})), "--runner", "inline")
     assert more.returncode == 0
-    found = status(tmp_path)
+    found = status(tmp_path / "run")
     assert (found["paused"], kept(found), server.calls) == ("", ROWS, ROWS)
     assert found["paid"]["converse"]["usd"] == pytest.approx(ROWS * REPLY_USD)
 
@@ -153,8 +148,8 @@ def test_limit_holds_across_ray_actors(tmp_path: Path, server: ChatServer) -> No
     text = yaml.safe_load(config.read_text())
     text["stages"][0] |= {"actors": [3, 3], "cpus": 0.3}
     config.write_text(yaml.safe_dump(text))
-    assert showtell("run", str(config)).returncode == 3
-    found = status(tmp_path)
+    assert showtell_process("run", str(config)).returncode == 3
+    found = status(tmp_path / "run")
     assert "max_usd" in found["paused"]
     assert 0 < found["paid"]["converse"]["usd"] == pytest.approx(server.calls * REPLY_USD)
     assert server.calls * REPLY_USD <= 0.15

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.integration.counted import Log, embeddings, questions, showtell, status
-from tests.pipeline.runs import write_config
+from pipeline.cli import DONE
+from tests.integration.counted import Log, embeddings, questions
+from tests.pipeline.runs import showtell, status, write_config
 from tests.stages.chat_server import ChatServer
 from tests.stages.servers import Answer, Site, serve
 from tests.stages.tiny_clip import save_tiny_clip
@@ -60,15 +61,14 @@ def body(row: int) -> bytes:
     return buffer.getvalue()
 
 
-def reasons(run_dir: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def reasons(run_dir: Path) -> dict[str, Any]:
     """Return what `status` says of each stage: rows in and rejected, by reason."""
-    stages = status(run_dir, monkeypatch, capsys)["stages"][1:]
+    stages = status(run_dir)["stages"][1:]
     return {stage["stage"]: (stage["entered"], stage["rejected"]) for stage in stages}
 
 
 def test_retry_asks_only_for_what_failed_and_later_stages_see_only_what_came_back(
-    tmp_path: Path, site: Site, chat_server: ChatServer, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, site: Site, chat_server: ChatServer
 ) -> None:
     """Requests per URL, images and texts embedded and LLM calls are those of the rows retried and come back."""
     urls = [site.add(f"/{row}.png", FIRST[fate] or Answer(body(row))) for row, fate in enumerate(ROWS)]
@@ -81,11 +81,11 @@ def test_retry_asks_only_for_what_failed_and_later_stages_see_only_what_came_bac
     download = {"use": "download", "allow_hosts": ["127.0.0.1"], "timeout_s": 2, "retries": 0, "decoders": 1}
     converse = {"use": "converse", "kinds": KINDS, "chat": chat, "check": {"types": []}}
     config = write_config(tmp_path, [download, clip, converse])
-    run_dir = str(tmp_path / "run")
+    run_dir = tmp_path / "run"
     fates = {fate: [row for row, one in enumerate(ROWS) if one == fate] for fate in FIRST}
 
-    showtell(monkeypatch, "run", str(config))
-    told = reasons(run_dir, monkeypatch, capsys)
+    assert showtell("run", str(config), "--runner", "inline").returncode == DONE
+    told = reasons(run_dir)
     assert told["download"] == (len(ROWS), {"timeout": 3, "http_429": 2, "http_404": 2})
     assert all(site.requests[f"/{row}.png"] == 1 for row in range(len(ROWS)))
     assert log.taken() == embeddings({row: body(row) for row in fates[FINE]})
@@ -95,7 +95,8 @@ def test_retry_asks_only_for_what_failed_and_later_stages_see_only_what_came_bac
         if row != NEVER:
             site.add(f"/{row}.png", Answer(body(row)))
     before, calls = Counter(site.requests), chat_server.calls
-    showtell(monkeypatch, "retry", run_dir, "--only", "timeout,http_429")
+    retried = showtell("retry", str(run_dir), "--only", "timeout,http_429", "--runner", "inline")
+    assert retried.returncode == DONE
     again = {f"/{row}.png" for row in fates[SLOW] + fates[BUSY]}
     assert {path: count for path, count in (site.requests - before).items() if path.endswith(".png")} == dict.fromkeys(
         again, 1
@@ -103,11 +104,11 @@ def test_retry_asks_only_for_what_failed_and_later_stages_see_only_what_came_bac
     came_back = [row for row in fates[SLOW] + fates[BUSY] if row != NEVER]
     assert log.taken() == embeddings({row: body(row) for row in came_back})
     assert questions(chat_server, calls) == {str(row): len(KINDS) for row in came_back}
-    told = reasons(run_dir, monkeypatch, capsys)
+    told = reasons(run_dir)
     kept = len(fates[FINE]) + len(came_back)
     assert told == {"download": (len(ROWS), {"timeout": 1, "http_404": 2}), "clip_score": (kept, {}),
                     "converse": (kept, {})}
 
     before, calls = Counter(site.requests), chat_server.calls
-    showtell(monkeypatch, "run", str(config))
+    assert showtell("run", str(config), "--runner", "inline").returncode == DONE
     assert (site.requests, chat_server.calls, log.taken()) == (before, calls, {}), "nothing is left to be done"

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.integration.counted import Log, embeddings, questions, showtell, status
-from tests.pipeline.runs import write_config
+from pipeline.cli import DONE
+from tests.integration.counted import Log, embeddings, questions
+from tests.pipeline.runs import showtell, status, write_config
 from tests.stages.chat_server import ChatServer
 from tests.stages.servers import Answer, Site, serve
 from tests.stages.tiny_clip import save_tiny_clip
@@ -53,8 +54,8 @@ def picture(row: int) -> bytes:
 class Run:
     """A run that is made again with other settings, and what that cost."""
 
-    def __init__(self, folder: Path, site: Site, chat: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.site, self.chat, self.monkeypatch = site, chat, monkeypatch
+    def __init__(self, folder: Path, site: Site, chat: ChatServer) -> None:
+        self.site, self.chat = site, chat
         self.log = Log(folder / "clip.log")
         self.pictures = {row: picture(row) for row in range(ROWS)}
         urls = {row: site.add(f"/{row}.png", Answer(data)) for row, data in self.pictures.items()}
@@ -74,23 +75,23 @@ class Run:
     def again(self, *settings: str, until: str = "converse") -> tuple[int, Counter[str], set[int]]:
         """Run; return the number of requests, what CLIP embedded, and the rows the LLM was asked about."""
         fetched, asked = self.site.requests.total(), self.chat.calls
-        showtell(self.monkeypatch, "run", self.config, "--until", until, *(f"--set={each}" for each in settings))
+        changed = [f"--set={each}" for each in settings]
+        assert showtell("run", self.config, "--runner", "inline", "--until", until, *changed).returncode == DONE
         about = questions(self.chat, asked)
         assert set(about.values()) <= {1}
         return self.site.requests.total() - fetched, self.log.taken(), {int(row) for row in about}
 
 
 def test_other_bounds_do_nothing_again(
-    tmp_path: Path, site: Site, chat_server: ChatServer, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, site: Site, chat_server: ChatServer
 ) -> None:
     """A filter's threshold, the distance of duplicates and a bound of quality: requests, embeddings and questions are
     those of rows that come in for the first time, and `status` had told how many a filter would keep."""
-    run = Run(tmp_path, site, chat_server, monkeypatch)
+    run = Run(tmp_path, site, chat_server)
     nothing: tuple[int, Counter[str], set[int]] = (0, Counter(), set())
 
     def told() -> dict[str, Any]:
-        found = status(str(tmp_path / "run"), monkeypatch, capsys)
+        found = status(tmp_path / "run")
         return {stage["stage"]: stage["kept"] for stage in found["stages"]} | {"scores": found["scores"]}
 
     requests, embedded, asked = run.again(until="dedupe")

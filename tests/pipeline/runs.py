@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import pytest
 import yaml
 
+from pipeline.cli import main
 from pipeline.config import load_config
 from pipeline.execute import Result, execute
 from pipeline.inline_runner import InlineRunner
@@ -69,7 +74,25 @@ def run_inline(config: Path, *settings: str) -> tuple[Result, Quiet]:
     return execute(loaded, make_plan(loaded), InlineRunner(), watcher), watcher
 
 
-def showtell(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def showtell(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in this process; one of its own would take two seconds to start."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.object(sys, "argv", ["showtell", *arguments]), mock.patch.dict(os.environ, {"COLUMNS": "200"}),
+        redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    assert "Traceback" not in err.getvalue()
+    return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def status(run_dir: Path) -> dict[str, Any]:
+    """Return what ``status --json`` tells of a run."""
+    told: dict[str, Any] = json.loads(showtell("status", str(run_dir), "--json").stdout)
+    return told
+
+
+def showtell_process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "pipeline", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=240,

@@ -13,7 +13,7 @@ from PIL import Image as Pictures
 
 from pipeline.config import load_config
 from schemas.errors import ConfigError
-from tests.pipeline.runs import showtell, write_config
+from tests.pipeline.runs import showtell_process, write_config
 from tests.pipeline.test_sources import ingested, read
 
 datasets = pytest.importorskip("datasets")
@@ -283,7 +283,7 @@ def test_hub_offline(tmp_path: Path) -> None:
     """A hub id is taken for one; without a network the run ends at once with one line."""
     config = write_config(tmp_path, [{"use": "shards"}], source={"kind": "huggingface", "path": "org/name"})
     assert load_config(str(config)).config.source.path == ["org/name"]
-    done = showtell(
+    done = showtell_process(
         "run", str(config), "--runner", "inline", HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_HOME=str(tmp_path)
     )
     assert done.returncode == 2

@@ -19,7 +19,7 @@ from stages.caption import Caption, CaptionConfig
 from stages.prompts import VERSION, prompt_file, read_prompt
 from stages.replies import REPLIES
 from stages.wordings import DETAIL
-from tests.pipeline.runs import run_inline, showtell, write_config
+from tests.pipeline.runs import run_inline, showtell, status, write_config
 
 SAID = [
     "um so there's a green tractor in front of a red barn, and a dog, no, two dogs are lying under it",
@@ -185,7 +185,7 @@ def test_run_writes_captions_into_the_dataset(tmp_path: Path, chat_server: ChatS
     assert all(found == [] for found in dataset["findings"])
     asked = [body["messages"][1]["content"] for body in chat_server.bodies]
     assert any(f"Detailed caption:\n{TRUE}\n" in text for text in asked)
-    funnel = json.loads(showtell("status", str(tmp_path / "run"), "--json").stdout)
+    funnel = status(tmp_path / "run")
     calls = {stage["stage"]: stage["metrics"].get("calls") for stage in funnel["stages"]}
     assert (calls["caption"], calls["converse"]) == (1, 2)
 

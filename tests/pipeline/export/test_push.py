@@ -13,7 +13,7 @@ from pipeline.cli import DONE, FAILED, WRONG
 from pipeline.export.run import export
 from tests.pipeline.export.finished import mixed, row, saved
 from tests.pipeline.export.hub_server import TOKEN, Hub, hub_server
-from tests.pipeline.runs import showtell, tree
+from tests.pipeline.runs import showtell_process, tree
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def hub() -> Iterator[Hub]:
 def push(hub: Hub, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command, logged in; large files go the way that needs no storage service beside the hub."""
     settings = {"HF_ENDPOINT": hub.address, "HF_TOKEN": TOKEN, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
-    return showtell("push", *arguments, **{**settings, **environment})
+    return showtell_process("push", *arguments, **{**settings, **environment})
 
 
 def test_push(hub: Hub, tmp_path: Path) -> None:
