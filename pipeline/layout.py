@@ -42,7 +42,10 @@ class Layout:
 
     def __init__(self, run: RunDirectory) -> None:
         self.run = run
-        self._uses = {step["name"]: step["use"] for step in run.describe().get("steps", ())}
+        described = run.describe()
+        steps = zip(described.get("steps", ()), described.get("config", {}).get("stages", ()), strict=False)
+        self._renamed = {step["name"] for step, given in steps
+                         if given.get("name") and step["name"] != plain_name(step["use"])}
         self.stages = [StageLayout(name, folder, self._schema(folder)) for name, folder in run.stage_folders().items()]
         self.columns = self.columns_before(len(self.stages))
 
@@ -50,7 +53,7 @@ class Layout:
         """Return the columns there are when a stage begins."""
         columns: dict[str, Place] = {}
         for index, each in enumerate(self.stages[:stage]):
-            prefix = "" if each.name == plain_name(self._uses.get(each.name, each.name)) else f"{each.name}."
+            prefix = f"{each.name}." if each.name in self._renamed else ""
             columns |= {f"{prefix}{field.name}": Place(index, field.name, field.type) for field in each.schema}
         return columns
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from schemas.joined import read_joined
 from schemas.report import PartReport, total
@@ -21,6 +21,8 @@ RUN_FILE = "run.json"
 SOURCE_FOLDER = "source"
 SOURCE_FILE = "source/source.json"
 PAUSE_FILE = "paused.json"
+
+REPORTS = TypeAdapter(list[PartReport])
 
 
 class RunDirectory:
@@ -96,8 +98,12 @@ class RunDirectory:
         """Return the reports of the committed parts."""
         parts = self.committed(folder)
         files = self.storage.read_small([f"{folder}/{part:05d}.json" for part in parts])
-        found = {part: _parsed(file) or self.report(folder, part) for part, file in zip(parts, files, strict=True)}
-        return {part: report for part, report in found.items() if report is not None}
+        try:
+            reports = REPORTS.validate_json(b"[" + b",".join(file or b"" for file in files) + b"]")
+            return dict(zip(parts, reports, strict=True))
+        except ValidationError:  # one that a power cut emptied, or that is not small
+            found = {part: self.report(folder, part) for part in parts}
+            return {part: report for part, report in found.items() if report is not None}
 
     def total(self, folder: str) -> PartReport:
         """Return the sum of the reports of the committed parts."""
@@ -144,17 +150,9 @@ class RunDirectory:
     def given_up(self, folder: str) -> dict[int, str]:
         """Return the parts that could not be processed and are still not committed, with the error."""
         names = self.storage.names(folder)
-        failed = [int(name[:5]) for name in names if name.endswith(".failed")]
+        failed = [name for name in names if name.endswith(".failed")]
         return {
-            part: self.storage.read(f"{folder}/{part:05d}.failed").decode()
-            for part in failed
-            if f"{part:05d}.json" not in names
+            int(name[:5]): self.storage.read(f"{folder}/{name}").decode()
+            for name in failed
+            if f"{name[:5]}.json" not in names
         }
-
-
-def _parsed(report: bytes | None) -> PartReport | None:
-    """Return what a file holds, if it is a report."""
-    try:
-        return PartReport.model_validate_json(report or b"")
-    except ValidationError:
-        return None

@@ -47,18 +47,19 @@ def read_joined(storage: Storage, names: Sequence[str], columns: Sequence[str]) 
     return pa.concat_tables(tables)
 
 
-def _stream(file: bytes | None) -> tuple[bytes, bytes]:
+def _stream(file: bytes | None) -> tuple[bytes, memoryview]:
     """Return the stream of a file: its schema, and its record batches. Both are empty where the file was not read, or
     is not laid out as expected."""
     if file is None or not (file.startswith(MAGIC) and file.endswith(MAGIC)):
-        return b"", b""
+        return b"", memoryview(b"")
     schema = START + PREFIX + int.from_bytes(file[START + 4 : START + PREFIX], "little")
     footer = len(file) - TAIL - int.from_bytes(file[-TAIL : -len(MAGIC)], "little")
     end = footer - len(END)
-    return (file[START:schema], file[schema:end]) if START < schema < end and file[end:footer] == END else (b"", b"")
+    is_as_expected = START < schema < end and file[end:footer] == END
+    return (file[START:schema], memoryview(file)[schema:end]) if is_as_expected else (b"", memoryview(b""))
 
 
-def _open(schema: bytes, batches: Sequence[bytes], columns: Sequence[str]) -> pa.Table:
+def _open(schema: bytes, batches: Sequence[memoryview], columns: Sequence[str]) -> pa.Table:
     names = pa.ipc.read_schema(pa.py_buffer(schema)).names
     options = pa.ipc.IpcReadOptions(included_fields=[names.index(column) for column in columns])
     table = pa.ipc.open_stream(pa.py_buffer(b"".join([schema, *batches])), options=options).read_all()

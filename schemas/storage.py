@@ -170,13 +170,14 @@ def _read_small(path: str) -> bytes | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        return _whole(os.read(descriptor, BLOCK))
+        size = os.fstat(descriptor).st_size
+        return os.read(descriptor, size) if size < BLOCK else None
     finally:
         os.close(descriptor)
 
 
 def _whole(beginning: bytes | Exception) -> bytes | None:
-    """Return the beginning of a file where that is all of it."""
+    """Return the first ``BLOCK`` bytes of a file where they are all of it."""
     if isinstance(beginning, FileNotFoundError):
         return None
     if isinstance(beginning, Exception):

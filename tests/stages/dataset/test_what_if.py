@@ -113,6 +113,14 @@ def test_histogram_holds_what_was_rejected() -> None:
     assert [score.lines for score in scores] == [[0.2], [300.0]]
 
 
+def test_what_is_too_large_to_hold_is_read_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scores are the same whether columns are held between the passes or read again."""
+    run = Columns(ROWS, {"keep": "clip_score >= 0.2 and width >= 300"}, TOP)
+    held = read_scores(run)
+    monkeypatch.setattr("stages.dataset.what_if.HELD_BYTES", 2_000)
+    assert read_scores(run) == held
+
+
 def test_keep_top() -> None:
     """Its threshold is the least value that it kept; the counts are of rows with at least a value, of those it got."""
     run = Columns(ROWS, {"keep": "width >= 300"}, {"keep_top": {"column": "clip_score", "fraction": 0.3}})
