@@ -76,8 +76,9 @@ def read_funnel(run: RunDirectory, reports: Mapping[str, Mapping[int, PartReport
     records = {name: run.storage.read_json(f"sinks/{name}.json") for name in names}
     sinks = {name: record["summary"] for name, record in records.items() if record}
     source = run.source()
-    asked = [name for name in run.storage.names("responses") if name in names]
-    paid = {name: found for name in asked if (found := _paid(run.storage.folder(f"responses/{name}")))}
+    asked = set(run.storage.names("responses")).intersection(names)
+    found = {name: _paid(run.storage.folder(f"responses/{name}")) for name in names if name in asked}
+    paid = {name: amounts for name, amounts in found.items() if amounts}
     return Funnel(source.get("rows", 0), source.get("parts", 0), stages, sinks, paid, run.paused())
 
 
