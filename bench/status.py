@@ -3,7 +3,7 @@
 Makes a run of narrow rows with two measuring stages and a ``filter`` after each, then tells of it in new processes. The
 time with one part is that of starting Python and of the imports.
 
-    python -m bench.status [--parts 1 200 1000] [--part-rows 64] [--rounds 5] [--folder DIR]
+    python -m bench.status [--parts 1 200 500] [--part-rows 64] [--rounds 5] [--folder DIR]
 
 A run that ``--folder`` has from before is used again.
 """
@@ -33,7 +33,7 @@ STAGES = [
 def main() -> None:
     """Print a line for each number of parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", type=int, nargs="+", default=[1, 200, 1000])
+    parser.add_argument("--parts", type=int, nargs="+", default=[1, 200, 500])
     parser.add_argument("--part-rows", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where runs are kept; by default a temporary folder")
