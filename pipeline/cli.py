@@ -73,7 +73,7 @@ def check(config: Config, run_dir: RunDirOption = None, set_: Settings = None) -
     """Check a config and show the plan: columns, resources, what is done already, cost. Starts nothing."""
     from pipeline.config import load_config
     from pipeline.plan import make_plan
-    from pipeline.show import show_plan
+    from pipeline.show_plan import show_plan
 
     loaded = load_config(config, set_ or (), run_dir)
     show_plan(make_plan(loaded))
@@ -90,13 +90,14 @@ def status(run_dir: RunDir, json: AsJson = False) -> None:
     from stages.dataset.what_if import read_scores
 
     directory = _existing_run(run_dir)
-    funnel = read_funnel(directory)
+    reports = directory.all_reports()
+    funnel = read_funnel(directory, reports)
     if json:
-        scores = [score.to_json() for score in read_scores(StoredRun(directory))]
+        scores = [score.to_json() for score in read_scores(StoredRun(directory, reports))]
         print_json({**funnel.to_json(), "scores": scores})
         return
     show_funnel(funnel)
-    show_scores(read_scores(StoredRun(directory)), console)
+    show_scores(read_scores(StoredRun(directory, reports)), console)
 
 
 @app.command()

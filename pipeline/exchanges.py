@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pipeline.config import check_config
-from pipeline.layout import Layout, PartView
+from pipeline.layout import Layout
+from pipeline.part_view import PartView
 from stages.catalogue import find, plain_name
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def exchanges(layout: Layout, part: int, row: int) -> dict[str, list[dict[str, A
     described = layout.run.describe()
     raw = {**described["config"], "run_dir": layout.run.storage.url}
     config = check_config(raw, described["config_file"]).config
-    view = layout.part(part)
+    view = PartView(layout, part)
     places = {stage.name: place for place, stage in enumerate(layout.stages[: len(view.tables)])}
     found = {}
     for settings in config.stages:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.run_dir import RunDirectory
-from schemas.report import PartReport
+from schemas.report import PartReport, total
 from schemas.storage import Storage
-from stages.models.response_log import read_entries
 
 __all__ = ["Funnel", "FunnelStage", "read_funnel"]
 
@@ -65,19 +64,28 @@ class Funnel:
         return asdict(self)
 
 
-def read_funnel(run: RunDirectory) -> Funnel:
-    """Read the reports of a run, finished or not."""
-    stages = [_line(run, name, folder) for name, folder in run.stage_folders().items()]
+def read_funnel(run: RunDirectory, reports: Mapping[str, Mapping[int, PartReport]] | None = None) -> Funnel:
+    """Read the account of a run, finished or not.
+
+    Args:
+        reports: as ``RunDirectory.all_reports`` gives them, where that is known.
+    """
+    reports = run.all_reports() if reports is None else reports
+    stages = [_line(run, name, folder, reports[folder].values()) for name, folder in run.stage_folders().items()]
     names = [step["name"] for step in run.describe().get("steps", ())]
     records = {name: run.storage.read_json(f"sinks/{name}.json") for name in names}
     sinks = {name: record["summary"] for name, record in records.items() if record}
     source = run.source()
-    paid = {name: found for name in names if (found := _paid(run.storage.folder(f"responses/{name}")))}
+    asked = set(run.storage.names("responses")).intersection(names)
+    found = {name: _paid(run.storage.folder(f"responses/{name}")) for name in names if name in asked}
+    paid = {name: amounts for name, amounts in found.items() if amounts}
     return Funnel(source.get("rows", 0), source.get("parts", 0), stages, sinks, paid, run.paused())
 
 
 def _paid(responses: Storage) -> dict[str, float]:
     """Add up a stage's replies; empty where there are none."""
+    from stages.models.response_log import read_entries
+
     paid: Counter[str] = Counter()
     for entry in read_entries(responses):
         paid["replies"] += 1
@@ -87,9 +95,8 @@ def _paid(responses: Storage) -> dict[str, float]:
     return dict(paid)
 
 
-def _line(run: RunDirectory, name: str, folder: str) -> FunnelStage:
-    reports = [report for part in run.parts() if (report := run.report(folder, part)) is not None]
-    summed = sum(reports, PartReport())
+def _line(run: RunDirectory, name: str, folder: str, reports: Collection[PartReport]) -> FunnelStage:
+    summed = total(reports)
     return FunnelStage(
         name, len(reports), summed.entered, summed.kept, summed.rejected, summed.seconds, summed.metrics,
         run.given_up(folder),

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from pipeline.digest import digest, row_digests
 from pipeline.plan import SOURCE_OWNER, Plan, PlannedStep
-from pipeline.run_dir import RunDirectory, owner_folder
+from pipeline.run_dir import RunDirectory
 from schemas.columns import BOOKKEEPING, DIGEST, INPUT, LIVE, REASON, REJECTED
 from schemas.errors import FatalError, Paused
 from schemas.report import PartReport
@@ -58,7 +58,7 @@ def inputs_of(run: RunDirectory, plan: Plan, planned: PlannedStep, part: int, su
     origins = {**planned.reads, "id": plan.columns["id"]}
     read_owners = sorted({origin.owner for origin in planned.reads.values()})
     tables = {
-        owner: run.read(owner_folder(plan, owner), part) for owner in {*read_owners, before, SOURCE_OWNER}
+        owner: run.read(plan.folder(owner), part) for owner in {*read_owners, before, SOURCE_OWNER}
     }
     columns = pa.table({name: tables[origin.owner][origin.column] for name, origin in origins.items()})
     for field in planned.step.optional:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from pipeline.config import LoadedConfig, redact
 from pipeline.digest import json_digest, path_digest
+from pipeline.run_dir import SOURCE_FOLDER
 from schemas.columns import SOURCE
 from schemas.config import SPEED, RunConfig, StageConfig
 from schemas.errors import ConfigError, Mistake, nearest
@@ -95,6 +96,10 @@ class Plan:
     def stages(self) -> list[PlannedStep]:
         """Return the steps that work on parts."""
         return [planned for planned in self.steps if isinstance(planned.step, Stage)]
+
+    def folder(self, owner: int) -> str:
+        """Return the run directory's folder with the parts of a step, or of the source."""
+        return SOURCE_FOLDER if owner == SOURCE_OWNER else self.steps[owner].folder
 
     def previous_stage(self, planned: PlannedStep) -> PlannedStep | None:
         """Return the stage whose live rows ``planned`` gets; None means the source's."""

@@ -5,12 +5,13 @@ A part file is written whole, its report last; a part without its report never h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+from pydantic import TypeAdapter, ValidationError
 
-from pipeline.plan import SOURCE_OWNER, Plan
+from schemas.joined import read_joined
 from schemas.report import PartReport, total
 from schemas.storage import Storage
 
@@ -20,6 +21,8 @@ RUN_FILE = "run.json"
 SOURCE_FOLDER = "source"
 SOURCE_FILE = "source/source.json"
 PAUSE_FILE = "paused.json"
+
+REPORTS = TypeAdapter(list[PartReport])
 
 
 class RunDirectory:
@@ -78,15 +81,33 @@ class RunDirectory:
         data = self.storage.read_json(f"{folder}/{part:05d}.json")
         return None if data is None else PartReport.model_validate(data)
 
+    def committed(self, folder: str) -> list[int]:
+        """Return the parts of the source that a step has committed."""
+        names = set(self.storage.names(folder))
+        return [part for part in self.parts() if f"{part:05d}.json" in names]
+
     def is_complete(self, folder: str) -> bool:
         """Return whether a step has committed every part of the source."""
-        names = set(self.storage.names(folder))
-        return all(f"{part:05d}.json" in names for part in self.parts())
+        return len(self.committed(folder)) == len(self.parts())
+
+    def all_reports(self) -> dict[str, dict[int, PartReport]]:
+        """Return the reports of the source and of each stage of the last run, by folder."""
+        return {folder: self.reports(folder) for folder in self.stage_folders().values()}
+
+    def reports(self, folder: str) -> dict[int, PartReport]:
+        """Return the reports of the committed parts."""
+        parts = self.committed(folder)
+        files = self.storage.read_small([f"{folder}/{part:05d}.json" for part in parts])
+        try:
+            reports = REPORTS.validate_json(b"[" + b",".join(file or b"" for file in files) + b"]")
+            return dict(zip(parts, reports, strict=True))
+        except ValidationError:  # one that a power cut emptied, or that is not small
+            found = {part: self.report(folder, part) for part in parts}
+            return {part: report for part, report in found.items() if report is not None}
 
     def total(self, folder: str) -> PartReport:
         """Return the sum of the reports of the committed parts."""
-        found = (self.report(folder, part) for part in self.parts())
-        return total(report for report in found if report is not None)
+        return total(self.reports(folder).values())
 
     def commit(
         self, folder: str, part: int, table: pa.Table, report: PartReport, *, replaces: bool, durable: bool = True
@@ -106,6 +127,10 @@ class RunDirectory:
         """Return columns of all rows of a committed part, memory-mapped."""
         return self.storage.read_table(f"{folder}/{part:05d}.arrow", columns)
 
+    def read_parts(self, folder: str, parts: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        """Return columns of all rows of committed parts, a chunk each part; copied, so meant for narrow ones."""
+        return read_joined(self.storage, [f"{folder}/{part:05d}.arrow" for part in parts], columns)
+
     def give_up(self, folder: str, part: int, error: str) -> None:
         """Record that a part could not be processed."""
         self.storage.write(f"{folder}/{part:05d}.failed", error.encode(errors="replace"))
@@ -124,14 +149,10 @@ class RunDirectory:
 
     def given_up(self, folder: str) -> dict[int, str]:
         """Return the parts that could not be processed and are still not committed, with the error."""
-        names = set(self.storage.names(folder))
+        names = self.storage.names(folder)
+        failed = [name for name in names if name.endswith(".failed")]
         return {
             int(name[:5]): self.storage.read(f"{folder}/{name}").decode()
-            for name in sorted(names)
-            if name.endswith(".failed") and f"{name[:5]}.json" not in names
+            for name in failed
+            if f"{name[:5]}.json" not in names
         }
-
-
-def owner_folder(plan: Plan, owner: int) -> str:
-    """Return the folder of a step, or of the source."""
-    return SOURCE_FOLDER if owner == SOURCE_OWNER else plan.steps[owner].folder

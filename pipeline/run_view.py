@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from pipeline.digest import digest
 from pipeline.plan import SOURCE_OWNER, Plan
-from pipeline.run_dir import SOURCE_FOLDER, RunDirectory, owner_folder
+from pipeline.run_dir import SOURCE_FOLDER, RunDirectory
+from pipeline.stored import StoredRun
 from schemas.columns import DETAIL, DIGEST, LIVE, REASON, REJECTS
 from schemas.config import shown_model
 from schemas.report import PartReport
+from stages.stored_columns import StoredRows
 
 __all__ = ["FinishedRun"]
 
@@ -74,20 +76,13 @@ class FinishedRun:
         values = self._columns(part, self.plan.columns[column].owner, [column])[column]
         return pc.binary_length(values).combine_chunks().take(pa.array(alive)).cast(pa.int64())
 
-    def judged(self, part: int, step: str, columns: Sequence[str]) -> tuple[pa.Table, pa.Array]:
-        """Return columns of the rows that a step got, as it saw them, and which of them it kept."""
-        planned = next(planned for planned in self.plan.stages() if planned.name == step)
-        entered = pa.array(self._entered(part, planned.index), pa.bool_())
-        origins = {name: planned.reads[name] for name in columns}
-        seen = {
-            name: self.run.read(owner_folder(self.plan, origin.owner), part, [origin.column]).column(0)
-            for name, origin in origins.items()
-        }
-        return pa.table(seen).filter(entered), pa.array(self._live(part, planned.index), pa.bool_()).filter(entered)
+    def batches(self, numbers: Sequence[str], judged: Mapping[str, Sequence[str]]) -> Iterator[StoredRows]:
+        """Yield the rows of the finished parts, some parts at a time."""
+        return StoredRun(self.run, self.run.all_reports(), self._parts).batches(numbers, judged)
 
     def _columns(self, part: int, owner: int, names: list[str]) -> pa.Table:
         """Return columns of one step, under the names they have in the run."""
-        read = self.run.read(owner_folder(self.plan, owner), part, [self.plan.columns[name].column for name in names])
+        read = self.run.read(self.plan.folder(owner), part, [self.plan.columns[name].column for name in names])
         return read.rename_columns(names)
 
     def rejects(self, part: int) -> pa.Table:
@@ -96,7 +91,7 @@ class FinishedRun:
         rows = []
         for owner in self.owners:
             stage = "source" if owner == SOURCE_OWNER else self.plan.steps[owner].name
-            verdicts = self.run.read(owner_folder(self.plan, owner), part, [REASON, DETAIL]).to_pylist()
+            verdicts = self.run.read(self.plan.folder(owner), part, [REASON, DETAIL]).to_pylist()
             for row, (entered, verdict) in enumerate(zip(self._entered(part, owner), verdicts, strict=True)):
                 if entered and verdict[REASON] is not None:
                     url = source[row]["image_url"] or source[row]["audio_url"]
@@ -137,14 +132,14 @@ class FinishedRun:
     def _all_digests(self) -> Iterator[bytes]:
         for part in self._parts:
             for owner in self.owners:
-                known = self.run.read(owner_folder(self.plan, owner), part, [DIGEST])[DIGEST].to_pylist()
+                known = self.run.read(self.plan.folder(owner), part, [DIGEST])[DIGEST].to_pylist()
                 yield from (
                     value if entered and value else b""
                     for value, entered in zip(known, self._entered(part, owner), strict=True)
                 )
 
     def _live(self, part: int, owner: int) -> list[bool]:
-        return self.run.read(owner_folder(self.plan, owner), part, [LIVE])[LIVE].to_pylist()  # type: ignore[no-any-return]
+        return self.run.read(self.plan.folder(owner), part, [LIVE])[LIVE].to_pylist()  # type: ignore[no-any-return]
 
     def _entered(self, part: int, owner: int) -> list[bool]:
         """Return which rows were live when a step began; all of them for the source."""

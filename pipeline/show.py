@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.execute import Result
-from pipeline.funnel import Funnel, FunnelStage
-from pipeline.lint.problems import Report
-from pipeline.peek import columns_of, peek
-from pipeline.plan import SOURCE_OWNER, Plan, PlannedStep
-from pipeline.run_dir import RunDirectory
-from pipeline.story import Chapter
-from pipeline.worker import prepare
-from stages.base import Sink, Stage, Step
+if TYPE_CHECKING:
+    from pipeline.execute import Result
+    from pipeline.funnel import Funnel, FunnelStage
+    from pipeline.lint.problems import Report
+    from pipeline.story import Chapter
 
-__all__ = ["console", "print_json", "show_end", "show_funnel", "show_plan", "show_report", "show_story"]
+__all__ = ["amounts", "console", "print_json", "show_end", "show_funnel", "show_report", "show_story"]
 
 LOG_WIDTH = 132
 """Columns of a table that goes to a file or a pipe, in characters."""
@@ -51,7 +47,7 @@ def show_funnel(funnel: Funnel) -> None:
         for error in line.given_up.values():
             console.print(f"given up: {line.stage}: {error}", markup=False)
     for name, paid in funnel.paid.items():
-        console.print(f"paid so far: {name}: {_amounts(paid)}", markup=False, highlight=False)
+        console.print(f"paid so far: {name}: {amounts(paid)}", markup=False, highlight=False)
     if funnel.paused:
         console.print(f"paused: {funnel.paused}", markup=False, soft_wrap=True)
     for name, summary in funnel.sinks.items():
@@ -63,8 +59,9 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {count}" for reason, count in ordered)
 
 
-def _amounts(amounts: Mapping[str, float]) -> str:
-    return ", ".join(f"{_number(amount)} {name.replace('_', ' ')}" for name, amount in amounts.items())
+def amounts(counted: Mapping[str, float]) -> str:
+    """Return numbers with what they count, as people read them."""
+    return ", ".join(f"{_number(amount)} {name.replace('_', ' ')}" for name, amount in counted.items())
 
 
 def _metrics(line: FunnelStage) -> str:
@@ -99,59 +96,6 @@ def show_end(result: Result) -> None:
         if output and storage.exists(f"{output}/README.md"):
             label = "dataset card" if output == "dataset" else f"{output} report"
             console.print(f"{label}: {storage.path(output)}/README.md", markup=False, soft_wrap=True)
-
-
-def show_plan(plan: Plan) -> None:
-    """Print the steps of a plan, what each reads and adds, its resources, and what is done already."""
-    run = RunDirectory(plan.config.run_dir)
-    parts = len(run.parts())
-    title = escape(f"{plan.config.name} -> {plan.config.run_dir}")
-    table = Table("step", "reads", "adds", "actors", "each", "done", title=title)
-    for planned in plan.steps:
-        config = planned.config
-        adds = _adds(planned)
-        each = f"{config.cpus:g} CPU" + (f", {config.gpus:g} GPU" if config.gpus else "")
-        table.add_row(
-            planned.name, _reads(plan, planned), "\n".join(adds), "-".join(map(str, sorted(set(config.actors)))), each,
-            _done(run, planned, parts),
-        )
-    console.print(table)
-    _show_costs(plan, run)
-
-
-def _show_costs(plan: Plan, run: RunDirectory) -> None:
-    """Print what stages that cost something will cost, from a sample of the source."""
-    costly = [planned for planned in plan.steps if type(planned.step).estimate is not Step.estimate]
-    if not costly:
-        return
-    source = peek(run, plan.config.source)
-    for planned in costly:
-        prepare(planned.step, planned, plan, run)
-        estimate = planned.step.estimate(source.rows, columns_of(planned, source.sample))
-        if estimate:
-            bound = "at least " if source.is_more else ""
-            title = f"{planned.name}: for {bound}{source.rows} samples, if none is rejected before"
-            console.print(f"{title}: {_amounts(estimate)}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _adds(planned: PlannedStep) -> list[str]:
-    columns = planned.step.produces.names if isinstance(planned.step, Stage) else []
-    return [*columns, f"{planned.step.output}/"] if isinstance(planned.step, Sink) else columns
-
-
-def _reads(plan: Plan, planned: PlannedStep) -> str:
-    owners = {
-        column: "source" if origin.owner == SOURCE_OWNER else plan.steps[origin.owner].name
-        for column, origin in planned.reads.items()
-    }
-    return "\n".join(f"{column} ({owner})" for column, owner in owners.items())
-
-
-def _done(run: RunDirectory, planned: PlannedStep, parts: int) -> str:
-    if not isinstance(planned.step, Stage):
-        return ""
-    done = sum(name.endswith(".json") and name[0].isdigit() for name in run.storage.names(planned.folder))
-    return f"{done}/{parts}" if parts else "-"
 
 
 def show_story(sample_id: str, chapters: Sequence[Chapter]) -> None:

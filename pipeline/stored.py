@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pipeline.layout import Layout, Place
 from pipeline.run_dir import RunDirectory
 from schemas.columns import LIVE
 from schemas.errors import FatalError
+from schemas.report import PartReport
+from stages.stored_columns import Judged, StoredRows
 
 __all__ = ["StoredRun"]
 
+BATCH_ROWS, BATCH_PARTS = 65_536, 512
+"""Rows and parts that are read together, at most; a part at least."""
+DAMAGED = (OSError, ValueError, KeyError)
+"""What reading a damaged file may raise."""
+
 
 class StoredRun:
-    """Reads what the stages have committed (``stages.base.StoredColumns``), and of each file only what is asked for.
+    """Reads what the stages have committed (``stages.stored_columns``), and of each file only what is asked for.
 
     A part that a stage has not finished has nulls in the stage's columns.
+
+    Args:
+        run: its directory.
+        reports: as ``RunDirectory.all_reports`` gives them.
+        parts: the parts to read; all of the source's by default.
     """
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(
+        self, run: RunDirectory, reports: Mapping[str, Mapping[int, PartReport]], parts: Sequence[int] | None = None
+    ) -> None:
         self.run = run
         self.layout = Layout(run)
-        self._finished = self._finished_parts()
-        self._places = [self.layout.columns_before(stage) for stage in range(len(self.layout.stages))]
-        self._part, self._known = -1, dict[tuple[int, str], pa.ChunkedArray]()
-
-    def parts(self) -> Sequence[int]:
-        """Return the numbers of the source's parts."""
-        return sorted(self._finished[0])
+        self._reports = [reports[stage.folder] for stage in self.layout.stages]
+        self._parts = self._reports[0].keys() if parts is None else parts
 
     def columns(self) -> pa.Schema:
         """Return every column, of source and stages."""
@@ -41,53 +53,101 @@ class StoredRun:
         """Return ``name``, ``use`` and ``settings`` of each step, in order."""
         return self.run.steps()
 
-    def table(self, part: int, columns: Sequence[str], live: bool = True) -> pa.Table:
-        """Return columns of a part, of the rows still live or of all."""
-        table = pa.table({name: self._column(part, self.layout.columns[name]) for name in columns})
-        last = max(stage for stage, parts in enumerate(self._finished) if part in parts)
-        return table.filter(self._live(part, last)) if live else table
+    def batches(self, numbers: Sequence[str], judged: Mapping[str, Sequence[str]]) -> Iterator[StoredRows]:
+        """Yield all rows, some parts at a time: parts that the same stages have finished."""
+        stages = {each.name: stage for stage, each in enumerate(self.layout.stages)}
+        asked = {name: self.layout.columns[name] for name in numbers}
+        steps = {stages[step]: step for step in judged}
+        seen = {stage: {name: self.layout.columns_before(stage)[name] for name in judged[step]}
+                for stage, step in steps.items()}
+        for last, parts in self._alike():
+            done = [stage for stage in steps if stage <= last]
+            places = [place for place in asked.values() if place.stage <= last]
+            needed = _needed(last, places, {stage: seen[stage].values() for stage in done})
+            for stage in needed:
+                if all(self._reports[stage][part].kept == self._reports[stage][part].rows for part in parts):
+                    needed[stage].discard(LIVE)
+            part_rows = [self._reports[0][part].rows for part in parts]
+            tables = {stage: self._read(stage, parts, sorted(columns)) for stage, columns in needed.items() if columns}
+            files = _Files(tables, sum(part_rows))
+            yield StoredRows(
+                part_rows=part_rows,
+                numbers={name: files.numbers(place) for name, place in asked.items()},
+                live=files.live(last),
+                judged={steps[stage]: files.judged(stage, seen[stage]) for stage in done},
+            )
 
-    def judged(self, part: int, step: str, columns: Sequence[str]) -> tuple[pa.Table, pa.Array]:
-        """Return columns of the rows that a step got, as it saw them, and which of them it kept; none before it has
-        done the part."""
-        stage = next(index for index, each in enumerate(self.layout.stages) if each.name == step)
-        table = pa.table({name: self._column(part, self._places[stage][name]) for name in columns})
-        if part not in self._finished[stage]:
-            return table.slice(0, 0), pa.array([], pa.bool_())
-        entered = self._live(part, stage - 1)
-        return table.filter(entered), self._live(part, stage).filter(entered)
+    def _alike(self) -> Iterator[tuple[int, list[int]]]:
+        """Yield the last stage that has finished some parts, and these parts."""
+        left, progress = set(self._parts), list[set[int]]()
+        for reports in self._reports:
+            progress.append(left - reports.keys())
+            left = left & reports.keys()
+        rows = sum(report.rows for report in self._reports[0].values())
+        size = max(1, min(BATCH_PARTS, BATCH_ROWS * len(self._reports[0]) // max(1, rows)))
+        for last, parts in enumerate([*progress[1:], left]):
+            yield from ((last, sorted(parts)[start : start + size]) for start in range(0, len(parts), size))
 
-    def _column(self, part: int, place: Place) -> pa.ChunkedArray:
-        if part not in self._finished[place.stage]:
-            return pa.chunked_array([pa.nulls(len(self._read(part, 0, LIVE)), place.type)])
-        array = self._read(part, place.stage, place.column)
-        entered = self._live(part, place.stage - 1) if place.stage else None
-        if entered is None or entered.true_count == len(entered):
-            return array
-        return array.take(pc.if_else(entered, pa.array(range(len(entered)), pa.int64()), None))
+    def _read(self, stage: int, parts: Sequence[int], columns: list[str]) -> pa.Table:
+        """Return columns of a stage's files, a chunk each."""
+        folder = self.layout.stages[stage].folder
+        try:
+            return self.run.read_parts(folder, parts, columns)
+        except DAMAGED:
+            for part in parts:
+                try:
+                    self.run.read(folder, part, columns)
+                except DAMAGED as error:
+                    raise FatalError(f"{folder}: part {part} cannot be read: {error}") from error
+            raise
 
-    def _live(self, part: int, stage: int) -> pa.Array:
+
+def _needed(last: int, places: Sequence[Place], seen: Mapping[int, Iterable[Place]]) -> dict[int, set[str]]:
+    """Return the columns to be read of each stage's files.
+
+    Args:
+        last: the last stage that has finished the parts.
+        places: columns of all rows.
+        seen: stage -> columns of the rows that it got.
+    """
+    needed = defaultdict[int, set[str]](set)
+    for place in chain(places, *seen.values()):
+        needed[place.stage].add(place.column)
+    for stage in {last, *seen, *(stage - 1 for stage in seen), *(place.stage - 1 for place in places)} - {-1}:
+        needed[stage].add(LIVE)
+    return needed
+
+
+class _Files:
+    """Columns of some parts, by stage.
+
+    Args:
+        tables: what was read; without ``LIVE`` where every row is live.
+        rows: how many rows there are.
+    """
+
+    def __init__(self, tables: Mapping[int, pa.Table], rows: int) -> None:
+        import polars as pl
+
+        self._frames = {stage: pl.DataFrame(table.combine_chunks()) for stage, table in tables.items()}
+        self._rows = rows
+
+    def live(self, stage: int) -> NDArray[np.bool_]:
         """Return which rows are live after a stage."""
-        return self._read(part, stage, LIVE).combine_chunks()
+        frame = self._frames.get(stage)
+        return np.full(self._rows, True) if frame is None or LIVE not in frame.columns else frame[LIVE].to_numpy()
 
-    def _read(self, part: int, stage: int, column: str) -> pa.ChunkedArray:
-        """Return a column of a stage's file; those of one part are kept, as opening files is what takes time."""
-        if part != self._part:
-            self._part, self._known = part, {}
-        if (stage, column) not in self._known:
-            folder = self.layout.stages[stage].folder
-            try:
-                self._known[stage, column] = self.run.read(folder, part, [column])[column]
-            except (pa.ArrowInvalid, KeyError) as error:
-                raise FatalError(f"{folder}: part {part} cannot be read: {error}") from error
-        return self._known[stage, column]
+    def numbers(self, place: Place) -> NDArray[np.float64]:
+        """Return a column of all rows, not a number where a row never reached the stage."""
+        frame = self._frames.get(place.stage)
+        if frame is None:
+            return np.full(self._rows, np.nan)
+        values = frame[place.column].cast(float).to_numpy()
+        return np.where(self.live(place.stage - 1), values, np.nan) if place.stage else values
 
-    def _finished_parts(self) -> list[set[int]]:
-        """Return the parts that each stage, and all before it, have finished."""
-        finished: list[set[int]] = []
-        before = set(self.run.parts())
-        for stage in self.layout.stages:
-            numbers = (name.removesuffix(".json") for name in self.run.storage.names(stage.folder))
-            before = before & {int(number) for number in numbers if number.isdigit()}
-            finished.append(before)
-        return finished
+    def judged(self, stage: int, seen: Mapping[str, Place]) -> Judged:
+        """Return columns that a stage reads, and how it decided."""
+        import polars as pl
+
+        columns = [self._frames[place.stage][place.column].alias(name) for name, place in seen.items()]
+        return Judged(pl.DataFrame(columns), self.live(stage - 1), self.live(stage))

@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow.compute as pc
 
 from pipeline.ingest import SOURCE_REASONS
-from pipeline.layout import Layout, PartView
+from pipeline.layout import Layout
+from pipeline.part_view import PartView
 from pipeline.run_dir import SOURCE_FOLDER, RunDirectory
 from pipeline.shard_rows import shard_rows
 from schemas.columns import BOOKKEEPING, DETAIL, LIVE, REASON
@@ -39,7 +40,7 @@ def story(run: RunDirectory, sample_id: str) -> list[Chapter]:
     """
     part, row = place_of(run, sample_id)
     layout = Layout(run)
-    chapters = chapters_of(layout, layout.part(part), row)
+    chapters = chapters_of(layout, PartView(layout, part), row)
     _add_exchanges(chapters, layout, part, row)
     return chapters
 
@@ -100,7 +101,7 @@ def _compared(use: str, settings: Mapping[str, Any], known: Mapping[str, Any]) -
     """Return the values that a filter's expression read; empty for another stage."""
     if use != "filter":
         return {}
-    from stages.filter import expression_of
+    from stages.expression import expression_of
 
     top = settings.get("keep_top")
     names = [top["column"]] if top else sorted(set(expression_of(str(settings["keep"])).meta.root_names()))

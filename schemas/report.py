@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-from functools import reduce
-from operator import add
+from collections.abc import Collection, Iterable, Mapping
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 __all__ = ["PartReport", "total"]
+
+NumberT = TypeVar("NumberT", int, float)
 
 
 class PartReport(BaseModel):
@@ -38,21 +38,25 @@ class PartReport(BaseModel):
     inputs: str = ""
 
     def __add__(self, other: PartReport) -> PartReport:
-        return PartReport(
-            rows=self.rows + other.rows,
-            entered=self.entered + other.entered,
-            kept=self.kept + other.kept,
-            rejected=dict(Counter(self.rejected) + Counter(other.rejected)),
-            computed=self.computed + other.computed,
-            seconds=self.seconds + other.seconds,
-            metrics=_sum(self.metrics, other.metrics),
-        )
+        return total([self, other])
 
 
-def _sum(left: dict[str, float], right: dict[str, float]) -> dict[str, float]:
-    return {key: left.get(key, 0) + right.get(key, 0) for key in {**left, **right}}
-
-
-def total(reports: Iterable[PartReport]) -> PartReport:
+def total(reports: Collection[PartReport]) -> PartReport:
     """Add the reports of many parts."""
-    return reduce(add, reports, PartReport())
+    return PartReport(
+        rows=sum(report.rows for report in reports),
+        entered=sum(report.entered for report in reports),
+        kept=sum(report.kept for report in reports),
+        rejected=_sum(report.rejected for report in reports),
+        computed=sum(report.computed for report in reports),
+        seconds=sum(report.seconds for report in reports),
+        metrics=_sum(report.metrics for report in reports),
+    )
+
+
+def _sum(counts: Iterable[Mapping[str, NumberT]]) -> dict[str, NumberT]:
+    summed: dict[str, NumberT] = {}
+    for each in counts:
+        for name, count in each.items():
+            summed[name] = summed.get(name, 0) + count
+    return summed

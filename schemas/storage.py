@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import mmap
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,8 +17,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 __all__ = ["Storage"]
 
-REMOTE_BLOCK = 1 << 16
-"""Bytes a remote file is read ahead."""
+BLOCK = 1 << 16
+"""Bytes a remote file is read ahead. A file of less is small: to read all of it takes no longer than to open it."""
 
 
 class Storage:
@@ -49,6 +51,12 @@ class Storage:
 
     def names(self, folder: str = "") -> list[str]:
         """Return the names in a folder, sorted; none if there is no such folder."""
+        if self.is_local:
+            try:
+                with os.scandir(self.path(folder)) as entries:
+                    return sorted(entry.name for entry in entries)
+            except (FileNotFoundError, NotADirectoryError):
+                return []
         self.fs.invalidate_cache()
         if not self.fs.exists(self.path(folder)):
             return []
@@ -59,6 +67,17 @@ class Storage:
         """Return a file's bytes; raises FileNotFoundError."""
         with self.fs.open(self.path(name), "rb") as file:
             return bytes(file.read())
+
+    def read_small(self, names: Sequence[str]) -> list[bytes | None]:
+        """Return the bytes of each of many small files; None for one that is not there, or not small.
+
+        Of a store that can answer several requests at once, they are fetched together.
+        """
+        if self.is_local:
+            return [_read_small(self.path(name)) for name in names]
+        paths = [self.path(name) for name in names]
+        found = self.fs.cat_ranges(paths, [0] * len(paths), [BLOCK] * len(paths), on_error="return")
+        return [_whole(beginning) for beginning in found]
 
     def write(self, name: str, data: bytes | memoryview, *, durable: bool = True) -> None:
         """Commit a file: a reader sees the old bytes or all of the new ones.
@@ -115,11 +134,17 @@ class Storage:
         elif columns is None:
             return pa.ipc.open_file(pa.BufferReader(self.read(name))).read_all()
         else:
-            with self.fs.open(self.path(name), "rb", block_size=REMOTE_BLOCK) as file:
-                names = pa.ipc.open_file(file).schema.names
-                options = pa.ipc.IpcReadOptions(included_fields=[names.index(column) for column in columns])
-                table = pa.ipc.open_file(file, options=options).read_all()
+            return self.read_columns(name, columns)
         return table if columns is None else table.select(columns)
+
+    def read_columns(self, name: str, columns: Sequence[str]) -> pa.Table:
+        """Return a copy of columns of an Arrow IPC file, reading the columns' bytes alone."""
+        if self.is_local:
+            return _copied_columns(self.path(name), columns)
+        with self.fs.open(self.path(name), "rb", block_size=BLOCK) as file:
+            names = pa.ipc.open_file(file).schema.names
+            options = pa.ipc.IpcReadOptions(included_fields=[names.index(column) for column in columns])
+            return pa.ipc.open_file(file, options=options).read_all().select(columns)
 
     def write_table(self, name: str, table: pa.Table, *, durable: bool = True) -> None:
         """Commit a table as an Arrow IPC file of one record batch, so that equal tables give equal bytes."""
@@ -137,3 +162,33 @@ class Storage:
         """Remove a file or folder; nothing happens where there is none."""
         if self.exists(name):
             self.fs.rm(self.path(name), recursive=True)
+
+
+def _read_small(path: str) -> bytes | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        size = os.fstat(descriptor).st_size
+        return os.read(descriptor, size) if size < BLOCK else None
+    finally:
+        os.close(descriptor)
+
+
+def _whole(beginning: bytes | Exception) -> bytes | None:
+    """Return the first ``BLOCK`` bytes of a file where they are all of it."""
+    if isinstance(beginning, FileNotFoundError):
+        return None
+    if isinstance(beginning, Exception):
+        raise beginning
+    return beginning if len(beginning) < BLOCK else None
+
+
+def _copied_columns(path: str, columns: Sequence[str]) -> pa.Table:
+    """Python's map takes half the time of ``pa.memory_map``, which asks the kernel to read ahead; but as long as it is
+    there it holds a descriptor."""
+    with open(path, "rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    table = pa.ipc.open_file(pa.py_buffer(mapped)).read_all().select(columns)
+    return pa.concat_tables([table, table.slice(0, 0)]).combine_chunks()  # what is joined is copied

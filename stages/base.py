@@ -18,9 +18,10 @@ from schemas.config import StageConfig
 from schemas.errors import Reject, ShowtellError
 from schemas.report import PartReport
 from schemas.storage import Storage
+from stages.stored_columns import StoredColumns
 
 __all__ = [
-    "ANY", "ERROR", "Map", "RunView", "Sink", "Stage", "Step", "StoredColumns", "Workers", "rejected", "rows_to_table",
+    "ANY", "ERROR", "Map", "RunView", "Sink", "Stage", "Step", "Workers", "rejected", "rows_to_table",
 ]
 
 ConfigT = TypeVar("ConfigT", bound=StageConfig)
@@ -146,31 +147,14 @@ class Stage(Step[ConfigT]):
         raise NotImplementedError(f"{self.name} surveys, but has no survey()")
 
 
-class StoredColumns(Protocol):
-    """What the parts of a run hold, to be read a part at a time."""
-
-    def parts(self) -> Sequence[int]:
-        """Return the numbers of the parts."""
-
-    def columns(self) -> pa.Schema:
-        """Return every column, of source and stages."""
-
-    def steps(self) -> Sequence[Mapping[str, Any]]:
-        """Return at least ``name``, ``use`` and ``settings`` of each step, in order."""
-
-    def table(self, part: int, columns: Sequence[str], live: bool = True) -> pa.Table:
-        """Return columns of a part: of the rows still live, or of all of them. A row that never reached the stage of a
-        column has a null there, whatever the stage once stored for it."""
-
-    def judged(self, part: int, step: str, columns: Sequence[str]) -> tuple[pa.Table, pa.Array]:
-        """Return columns of the rows that a step got, as it saw them, and which of them it kept."""
-
-
 class RunView(StoredColumns, Protocol):
     """A run as a sink sees it: the parts that every stage has finished."""
 
     name: str
     seed: int
+
+    def parts(self) -> Sequence[int]:
+        """Return the numbers of the parts."""
 
     def dataset(self) -> str:
         """Return the folder of the finished dataset, which ``datasets.load_from_disk`` opens."""
@@ -178,7 +162,8 @@ class RunView(StoredColumns, Protocol):
     def table(
         self, part: int, columns: Sequence[str], live: bool = True, rows: NDArray[np.int64] | None = None
     ) -> pa.Table:
-        """Return columns of a part as ``StoredColumns`` does; of those rows only the ones in ``rows``."""
+        """Return columns of a part: of the rows still live, or of all of them; of those only the ones in ``rows``. A
+        row that never reached the stage of a column has a null there, whatever the stage once stored for it."""
 
     def lengths(self, part: int, column: str) -> pa.Array:
         """Return the bytes of each live row's value, null where there is none; the values are not read."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from schemas.errors import nearest
-from stages.base import Sink, Stage, Step
+
+if TYPE_CHECKING:
+    from stages.base import Step
 
 __all__ = ["STAGES", "find", "plain_name"]
 
@@ -34,6 +36,8 @@ def find(use: str) -> type[Step[Any]]:
     Raises:
         ValueError: there is no such stage; the message names the nearest one.
     """
+    from stages.base import Sink, Stage
+
     target = STAGES.get(use, use)
     if ":" not in target:
         raise ValueError(f"unknown stage{nearest(use, STAGES)}")

@@ -16,6 +16,7 @@ from schemas.columns import DETAIL, REASON
 from schemas.config import Frozen, StageConfig
 from schemas.errors import FatalError
 from stages.base import ANY, Stage
+from stages.expression import expression_of, first_line
 from stages.id_lookup import find_ids, sorted_by_id
 
 if TYPE_CHECKING:
@@ -123,20 +124,10 @@ class Filter(Stage[FilterConfig]):
         try:
             type_ = frame.clear().select(expression)["keep"].dtype  # no rows: what fails here is in the types
         except pl.exceptions.PolarsError as error:
-            raise FatalError(f"keep = {self.config.keep}: {_first_line(error)}") from error
+            raise FatalError(f"keep = {self.config.keep}: {first_line(error)}") from error
         if type_ not in (pl.Boolean, pl.Null):
             raise FatalError(f"keep = {self.config.keep}: gives {type_}, not true or false")
         return [bool(keep) for keep in frame.select(expression)["keep"]]
-
-
-def expression_of(text: str) -> pl.Expr:
-    """Parse a SQL expression; raises ValueError with the parser's complaint."""
-    import polars as pl
-
-    try:
-        return pl.sql_expr(text)
-    except pl.exceptions.PolarsError as error:
-        raise ValueError(f"not an expression: {_first_line(error)}") from error
 
 
 def _aggregates(expression: pl.Expr) -> bool:
@@ -162,10 +153,6 @@ def _has_window(expression: pl.Expr) -> bool:
         return isinstance(node, list) and any(map(found, node))
 
     return found(json.loads(expression.meta.serialize(format="json")))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0]
 
 
 def _shown(row: dict[str, Any]) -> str:

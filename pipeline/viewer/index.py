@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pipeline.layout import Layout
+from pipeline.part_view import PartView
 from pipeline.run_dir import RunDirectory
 from pipeline.viewer.query import Query
 from pipeline.viewer.rows import FACETS, index_rows, score_columns
@@ -153,7 +154,7 @@ class Index:
             if self._stop.is_set():
                 return
             try:
-                rows = index_rows(self.layout.part(part), number)
+                rows = index_rows(PartView(self.layout, part), number)
             except Exception as error:  # a damaged file must not hide the rest
                 self.problems.append(f"part {part} cannot be read: {type(error).__name__}: {error}")
                 continue

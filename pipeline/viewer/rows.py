@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.layout import Layout, PartView
+from pipeline.layout import Layout
+from pipeline.part_view import PartView
 from schemas.columns import CONVERSATIONS
 
 __all__ = ["FACETS", "KEPT", "REJECTED", "UNFINISHED", "index_rows", "is_number", "score_columns"]

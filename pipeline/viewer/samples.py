@@ -8,7 +8,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.layout import Layout, PartView
+from pipeline.layout import Layout
+from pipeline.part_view import PartView
 from pipeline.story import chapters_of
 from pipeline.viewer.rows import is_number
 from schemas.columns import CONVERSATIONS, REJECTED_CONVERSATIONS
@@ -139,7 +140,7 @@ def plain(value: Any) -> Any:
 def _opened(layout: Layout, part: int, row: int) -> PartView:
     if part not in layout.run.parts():
         raise LookupError(f"there is no part {part}")
-    view = layout.part(part)
+    view = PartView(layout, part)
     if not 0 <= row < view.rows:
         raise LookupError(f"part {part} has no row {row}")
     return view

@@ -56,7 +56,7 @@ def thresholds(steps: Sequence[Mapping[str, Any]]) -> list[Threshold]:
 
 
 def _of_step(name: str, settings: Mapping[str, Any]) -> Iterator[Threshold]:
-    from stages.filter import expression_of
+    from stages.expression import expression_of
 
     if top := settings.get("keep_top"):
         yield Threshold(name, top["column"], ">=", None, "", (top["column"],))

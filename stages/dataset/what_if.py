@@ -1,6 +1,6 @@
 """How scores are spread, and how many rows ``filter`` would keep at other thresholds: from stored columns alone.
 
-Parts are read twice, one at a time: for the columns' ends, then to count.
+Two passes are made: for the columns' ends, then to count.
 """
 
 from __future__ import annotations
@@ -8,16 +8,17 @@ from __future__ import annotations
 import io
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stages.base import StoredColumns
 from stages.dataset.thresholds import PASSES, Threshold, thresholds
+from stages.stored_columns import Judged, StoredColumns, StoredRows
 
 __all__ = ["BINS", "SCORE", "Score", "WhatIf", "read_scores"]
 
@@ -25,8 +26,8 @@ Values = NDArray[np.float64]
 
 SCORE = "clip_score"
 BINS = 40
-BATCH_ROWS = 20_000
-"""Rows of several parts are counted together: polars' start costs more than a part."""
+HELD_BYTES = 1 << 28
+"""Columns up to this size are read once, and held until they are counted."""
 EACH_SIDE = 3
 """Other thresholds on either side of the one that is set."""
 SAMPLE = 64
@@ -89,40 +90,43 @@ def read_scores(run: StoredColumns) -> list[Score]:
     lines = [line for line in thresholds(run.steps()) if set(line.columns) <= types.keys()]
     compared = sorted({line.column for line in lines} - {SCORE})
     ranges = {name: _Range(types[name]) for name in (SCORE, *compared) if _is_number(types.get(name))}
-    numbers = _find_ends(run, ranges, [line for line in lines if line.column in ranges])
+    if not ranges:
+        return []
+    lines = [line for line in lines if line.column in ranges]
+    batches = _Batches(run, list(ranges), {line.step: line.columns for line in lines})
+    numbers = _find_ends(batches, ranges, lines)
     histograms = {name: _Histogram(range_) for name, range_ in ranges.items() if range_.low <= range_.high}
     tries = [_Tries(line, number, ranges[line.column].around(number)) for line, number in numbers.items()]
-    _count(run, histograms, tries)
+    _count(batches, histograms, tries)
     return [_score(name, histogram, [each for each in tries if each.line.column == name])
             for name, histogram in histograms.items()]
 
 
 def _find_ends(
-    run: StoredColumns, ranges: Mapping[str, _Range], lines: Sequence[Threshold]
+    batches: Iterable[StoredRows], ranges: Mapping[str, _Range], lines: Sequence[Threshold]
 ) -> dict[Threshold, float]:
     """Fill the ranges; return the number of each threshold, where its column has values. That of ``keep_top`` is the
     least value it kept, and none where it kept none."""
     numbers = {line: math.inf if line.number is None else line.number for line in lines}
-    for part in run.parts() if ranges else ():
-        table = run.table(part, list(ranges), live=False)
+    for batch in batches:
         for name, range_ in ranges.items():
-            range_.add(_values(table[name]))
+            range_.add(batch.numbers[name], batch.part_rows)
         for line in numbers:
-            if line.number is None:
-                rows, kept = run.judged(part, line.step, line.columns)
-                numbers[line] = _values(rows[line.column].filter(kept)).min(initial=numbers[line])
+            if line.number is None and line.step in batch.judged:
+                judged = batch.judged[line.step]
+                kept = judged.columns[line.column].filter(judged.kept).cast(float).to_numpy()
+                numbers[line] = _finite(kept).min(initial=numbers[line])
     has_values = {name for name, range_ in ranges.items() if range_.low <= range_.high}
     return {line: number for line, number in numbers.items() if line.column in has_values and math.isfinite(number)}
 
 
-def _count(run: StoredColumns, histograms: Mapping[str, _Histogram], tries: Sequence[_Tries]) -> None:
-    for part in run.parts() if histograms else ():
-        for live in (False, True):
-            table = run.table(part, list(histograms), live=live)
-            for name, histogram in histograms.items():
-                histogram.add(_values(table[name]), live=live)
+def _count(batches: Iterable[StoredRows], histograms: Mapping[str, _Histogram], tries: Sequence[_Tries]) -> None:
+    for batch in batches if histograms else ():
+        for name, histogram in histograms.items():
+            histogram.add(batch.numbers[name], batch.live)
         for each in tries:
-            each.add(*run.judged(part, each.line.step, each.line.columns))
+            if judged := batch.judged.get(each.line.step):
+                each.add(judged)
 
 
 def _score(name: str, histogram: _Histogram, tries: Sequence[_Tries]) -> Score:
@@ -136,9 +140,32 @@ def _is_number(type_: pa.DataType | None) -> bool:
     return type_ is not None and (pa.types.is_integer(type_) or pa.types.is_floating(type_))
 
 
-def _values(column: pa.ChunkedArray) -> Values:
-    values: Values = column.drop_null().to_numpy().astype(np.float64)
-    return values[np.isfinite(values)]
+def _finite(numbers: Values) -> Values:
+    return numbers[np.isfinite(numbers)]
+
+
+class _Batches:
+    """What is to be counted, which is read anew each time only where it would take too much memory to hold."""
+
+    def __init__(self, run: StoredColumns, columns: Sequence[str], judged: Mapping[str, Sequence[str]]) -> None:
+        self._read = partial(run.batches, columns, judged)
+        self._held: list[StoredRows] | None = None
+
+    def __iter__(self) -> Iterator[StoredRows]:
+        if self._held is not None:
+            yield from self._held
+            return
+        held, size = list[StoredRows](), 0
+        for batch in self._read():
+            size += sum(each.nbytes for each in batch.numbers.values())
+            size += sum(int(each.columns.estimated_size()) for each in batch.judged.values())
+            if size <= HELD_BYTES:
+                held.append(batch)
+            else:
+                held.clear()
+            yield batch
+        if size <= HELD_BYTES:
+            self._held = held
 
 
 class _Range:
@@ -149,10 +176,13 @@ class _Range:
         self._is_whole = pa.types.is_integer(type_)
         self._sample: list[Values] = []
 
-    def add(self, values: Values) -> None:
-        """Widen to hold some values."""
+    def add(self, numbers: Values, part_rows: Sequence[int]) -> None:
+        """Widen to hold some parts' values."""
+        values = _finite(numbers)
         self.low, self.high = values.min(initial=self.low), values.max(initial=self.high)
-        self._sample.append(values[:: max(1, values.size // SAMPLE)])
+        ends = np.cumsum(np.isfinite(numbers))[np.cumsum(part_rows) - 1]
+        for part in np.split(values, ends[:-1]):
+            self._sample.append(part[:: max(1, part.size // SAMPLE)])
 
     def around(self, number: float) -> list[float]:
         """Return round numbers on both sides of a threshold, as far apart as the bulk of the values suggests."""
@@ -180,9 +210,10 @@ class _Histogram:
         self.edges = np.histogram_bin_edges(np.array([range_.low, range_.high]), BINS)
         self.measured, self.kept = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
 
-    def add(self, values: Values, *, live: bool) -> None:
+    def add(self, numbers: Values, live: NDArray[np.bool_]) -> None:
         """Count values."""
-        (self.kept if live else self.measured)[:] += np.histogram(values, self.edges)[0]
+        self.measured += np.histogram(_finite(numbers), self.edges)[0]
+        self.kept += np.histogram(_finite(numbers[live]), self.edges)[0]
 
 
 class _Tries:
@@ -197,30 +228,23 @@ class _Tries:
         self._others = others if line.is_bound else ()
         self._kept = Counter({number: 0, **dict.fromkeys(self._others, 0)})
         self._entered = 0
-        self._waiting: list[pa.Table] = []
-        self._rows_waiting = 0
 
-    def add(self, rows: pa.Table, kept: pa.Array) -> None:
+    def add(self, judged: Judged) -> None:
         """Count rows the step got, and whether it kept them."""
-        self._entered += rows.num_rows
-        self._kept[self.number] += kept.true_count
-        if rows.num_rows and self._others:
-            self._waiting.append(rows)
-            self._rows_waiting += rows.num_rows
-        if self._rows_waiting >= BATCH_ROWS:
-            self._count()
+        entered = int(judged.entered.sum())
+        self._entered += entered
+        self._kept[self.number] += int(judged.kept.sum())
+        if entered and self._others:
+            self._try(judged)
 
     def what_if(self) -> WhatIf:
         """Return the counts."""
-        if self._waiting:
-            self._count()
         return WhatIf(self.line.step, self.line.operator, self.number, self._entered, dict(sorted(self._kept.items())))
 
-    def _count(self) -> None:
+    def _try(self, judged: Judged) -> None:
         import polars as pl
 
-        frame = pl.DataFrame(pa.concat_tables(self._waiting))
-        self._waiting, self._rows_waiting = [], 0
+        frame = judged.columns.filter(judged.entered)
         rest = pl.Expr.deserialize(io.StringIO(self.line.rest), format="json") if self.line.rest else pl.col(PASSES)
         passed, failed, unknown = (
             frame.with_columns(pl.lit(value, pl.Boolean).alias(PASSES)).select(keep=rest)["keep"].fill_null(value=False)

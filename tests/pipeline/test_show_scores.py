@@ -63,12 +63,17 @@ def test_unfinished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     run = RunDirectory(str(tmp_path / "run"))
     for folder in (tmp_path / "run" / "stages").glob("filter-*"):
         (folder / "00001.json").unlink()
-    score = read_scores(StoredRun(run))[0]
+    score = read_scores(StoredRun(run, run.all_reports()))[0]
     assert (sum(score.measured), [what_if.entered for what_if in score.what_ifs]) == (20, [16])
+    [scored] = (tmp_path / "run" / "stages").glob("pictures-*")
+    (scored / "00000.json").write_bytes(b"")  # as a power cut may leave it
+    told = json.loads(status(tmp_path / "run", monkeypatch, capsys, "--json"))
+    assert [(line["stage"], line["parts"]) for line in told["stages"][1:3]] == [("picky", 6), ("pictures", 5)]
+    assert sum(told["scores"][0]["measured"]) == 16
     for folder in (tmp_path / "run" / "stages").iterdir():
         for report in folder.glob("*.json"):
             report.unlink()
-    assert read_scores(StoredRun(run)) == []
+    assert read_scores(StoredRun(run, run.all_reports())) == []
     assert "clip_score" not in status(tmp_path / "run", monkeypatch, capsys)
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 
 from stages.dataset.thresholds import thresholds
 from stages.dataset.what_if import BINS, read_scores
 from stages.filter import Filter, FilterConfig
+from stages.stored_columns import Judged, StoredRows
 
 RANDOM = np.random.default_rng(0)
 
@@ -44,10 +46,6 @@ class Columns:
         for each in settings:
             self.live.append(judged(rows, self.live[-1], each))
 
-    def parts(self) -> Sequence[int]:
-        """Return their numbers."""
-        return range(-(-self.rows.num_rows // self.size))
-
     def columns(self) -> pa.Schema:
         """Return the schema."""
         return self.rows.schema
@@ -56,19 +54,15 @@ class Columns:
         """Return the filters."""
         return self._steps
 
-    def table(self, part: int, columns: Sequence[str], live: bool = True) -> pa.Table:
-        """Return rows of a part."""
-        rows = self._part(self.rows.select(columns), part)
-        return rows.filter(self._part(self.live[-1], part)) if live else rows
-
-    def judged(self, part: int, step: str, columns: Sequence[str]) -> tuple[pa.Table, pa.Array]:
-        """Return what a filter got and kept."""
-        place = int(step.removeprefix("filter"))
-        entered, kept = (self._part(self.live[stage], part) for stage in (place, place + 1))
-        return self._part(self.rows.select(columns), part).filter(entered), kept.filter(entered)
-
-    def _part(self, rows: Any, part: int) -> Any:
-        return rows.slice(part * self.size, self.size)
+    def batches(self, numbers: Sequence[str], judged: Mapping[str, Sequence[str]]) -> Iterator[StoredRows]:
+        """Yield the parts, three at a time."""
+        parts = [min(self.size, self.rows.num_rows - start) for start in range(0, self.rows.num_rows, self.size)]
+        for first in range(0, len(parts), 3):
+            some = slice(first * self.size, (first + 3) * self.size)
+            rows, live = pl.DataFrame(self.rows)[some], [np.array(each)[some] for each in self.live]
+            values = {name: rows[name].cast(float).to_numpy() for name in numbers}
+            seen = {step: Judged(rows.select(columns), *live[int(step[-1]) :][:2]) for step, columns in judged.items()}
+            yield StoredRows(parts[first : first + 3], values, live[-1], seen)
 
 
 def judged(rows: pa.Table, live: pa.Array, settings: Mapping[str, Any]) -> pa.Array:
@@ -117,6 +111,14 @@ def test_histogram_holds_what_was_rejected() -> None:
         assert score.edges == pytest.approx(edges)
         assert list(score.kept) == np.histogram(live, edges)[0].tolist()
     assert [score.lines for score in scores] == [[0.2], [300.0]]
+
+
+def test_what_is_too_large_to_hold_is_read_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scores are the same whether columns are held between the passes or read again."""
+    run = Columns(ROWS, {"keep": "clip_score >= 0.2 and width >= 300"}, TOP)
+    held = read_scores(run)
+    monkeypatch.setattr("stages.dataset.what_if.HELD_BYTES", 2_000)
+    assert read_scores(run) == held
 
 
 def test_keep_top() -> None:
