@@ -81,13 +81,14 @@ def sandbox_round(decoders: Decoders, loop: asyncio.AbstractEventLoop) -> Round:
     return work
 
 
-def child_seconds() -> float:
-    """Return the CPU seconds of this process's children so far."""
-    total = 0
-    for name in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
-        fields = Path(f"/proc/{name}/stat").read_text().rsplit(")", 1)[1].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / TICKS
+def child_seconds(pid: int | None = None) -> float:
+    """Return the CPU seconds so far of the processes below one, or below this one."""
+    pid = pid or os.getpid()
+    total = 0.0
+    for child in map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+        fields = Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()
+        total += (int(fields[11]) + int(fields[12])) / TICKS + child_seconds(child)
+    return total
 
 
 def full(data: bytes) -> Pixels:
