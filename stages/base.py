@@ -175,13 +175,9 @@ class RunView(StoredColumns, Protocol):
     def dataset(self) -> str:
         """Return the folder of the finished dataset, which ``datasets.load_from_disk`` opens."""
 
-    def table(
-        self, part: int, columns: Sequence[str], live: bool = True, rows: NDArray[np.int64] | None = None
-    ) -> pa.Table:
-        """Return columns of a part as ``StoredColumns`` does; of those rows only the ones in ``rows``."""
-
-    def lengths(self, part: int, column: str) -> pa.Array:
-        """Return the bytes of each live row's value, null where there is none; the values are not read."""
+    def stored(self, part: int, columns: Sequence[str]) -> tuple[pa.RecordBatch, NDArray[np.int64]]:
+        """Return columns of all rows of a part, read only where they are touched, and the places of the live rows. What
+        the other rows hold may be anything."""
 
     def rejects(self, part: int) -> pa.Table:
         """Return the rejected rows of a part: ``id, url, stage, reason, detail``."""
