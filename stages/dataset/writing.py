@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -207,6 +208,16 @@ def _write_shard(source: Source, layout: Layout, task: Task) -> DatasetFile:
 
 
 def _batches(source: Source, task: Task, unit_bytes: int) -> Iterator[pa.Table]:
+    """Yield the rows of a task, batch by batch, while a thread reads the next one."""
+    batches = _read(source, task, unit_bytes)
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = thread.submit(next, batches, None)
+            yield batch
+
+
+def _read(source: Source, task: Task, unit_bytes: int) -> Iterator[pa.Table]:
     """Yield the rows of a task, batch by batch, reading as many batches at once as are a unit.
 
     A piece is open from the first unit that has rows of it to the last.
