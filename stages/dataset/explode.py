@@ -1,4 +1,4 @@
-"""Samples as dataset rows, a part at a time: what ``rows.dataset_rows`` does, by Arrow's kernels."""
+"""From samples to dataset rows, one row per conversation, a part at a time."""
 
 from __future__ import annotations
 

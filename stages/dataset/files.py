@@ -87,8 +87,9 @@ class HashedStream(io.RawIOBase):
     def write(self, data: ReadableBuffer) -> int:
         """Write all of ``data``."""
         self.sha256.update(data)
-        self.bytes += self.stream.write(data)
-        return len(memoryview(data))
+        written = self.stream.write(data)
+        self.bytes += written
+        return written
 
 
 def write_index(folder: Path, features: Features, splits: Mapping[str, Sequence[DatasetFile]]) -> None:

@@ -21,11 +21,12 @@ from stages.dataset.cutting import cut
 from stages.dataset.files import FileFormat, write_shard
 from stages.dataset.manifest import DatasetFile, describe_file
 from stages.dataset.reading import read_batches
-from stages.dataset.rows import dataset_rows, features
+from stages.dataset.rows import features
 from stages.dataset.sizes import IMAGE_BYTES, arrow_overhead, parquet_overhead, row_bytes
 from stages.dataset.survey import RunRows, Survey, count, survey, total
 from stages.dataset.writing import Layout, write_splits
 from tests.pipeline.runs import PROBES, run_inline, tree, write_config, write_source
+from tests.stages.dataset.plain_rows import dataset_rows
 
 SCHEMA = features().arrow_schema
 SPLITS = ("train", "validation")
