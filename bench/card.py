@@ -27,8 +27,8 @@ from pipeline.run_view import FinishedRun
 from schemas.config import StageConfig
 from stages.base import Stage
 from stages.dataset.card import write_card
-from stages.dataset.census import Census
-from stages.dataset.rows import ROW_COLUMNS, conversation_columns, dataset_rows
+from stages.dataset.rows import features
+from stages.dataset.survey import RunRows, count
 
 __all__ = ["Scored", "main"]
 
@@ -85,17 +85,10 @@ def _write_source(folder: Path, rows: int, part_rows: int) -> Path:
 def _measure(config: Path, folder: Path) -> None:
     plan, directory = make_plan(load_config(str(config), ())), RunDirectory(str(folder / "run"))
     run = FinishedRun(plan, directory, directory.parts())
-    conversations = conversation_columns(run.columns())
-    columns = [name for name in (*ROW_COLUMNS, *conversations, "split") if name in run.columns().names]
     rejects = pa.concat_tables([run.rejects(part) for part in run.parts()])
-    before, census, counting = _peak_mb(), Census(), 0.0
-    for part in run.parts():
-        samples = [(sample["split"], list(dataset_rows(sample, conversations)))
-                   for sample in run.table(part, columns).to_pylist()]
-        started = time.process_time()
-        for split, rows in samples:
-            census.count(split, rows)
-        counting += time.process_time() - started
+    before, started = _peak_mb(), time.process_time()
+    census = count(RunRows(run, features().arrow_schema), run.parts())
+    counting = time.process_time() - started
     counted, started = _peak_mb(), time.process_time()
     (folder / "card").mkdir()
     (folder / "card" / "rejects.parquet").symlink_to(folder / "run" / "dataset" / "rejects.parquet")

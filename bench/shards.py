@@ -4,9 +4,11 @@
 
 A run is made once whose samples have an image and a conversation of three turns. From it ``shards`` writes Arrow,
 Parquet and shuffled Arrow: the rows, with plan and hashes; "whole" is all that the stage does, mostly counting words
-for the card. The others are given the finished dataset's rows. Each then reads what it wrote, in order and shuffled,
-every image's bytes and every message, no image decoded. Every measurement is a process of its own, imports not counted;
-all take turns. litdata is skipped where it cannot be imported; without touching this environment:
+for the card. The others are given the finished dataset's rows; "save_to_disk, hashed" also computes every file's
+sha256, as ours do. Each then reads what it wrote, in order and shuffled: every image's bytes and every message, no
+other column, no image decoded. Every measurement is a process of its own, imports not counted, files in the page cache
+but none waiting to be written; all take turns. litdata is skipped where it cannot be imported; without touching this
+environment:
 
     pip install --target DIR --no-deps litdata lightning-utilities boto3 botocore s3transfer jmespath tifffile obstore
     PYTHONPATH=DIR python -m bench.shards
@@ -15,6 +17,7 @@ all take turns. litdata is skipped where it cannot be imported; without touching
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib.util
 import io
 import json
@@ -62,9 +65,11 @@ TaskT = TypeVar("TaskT")
 ResultT = TypeVar("ResultT")
 
 OURS: Final = ("shards arrow", "shards parquet", "shards arrow shuffle", "shards arrow whole")
-OTHERS: Final = ("save_to_disk", "webdataset", "litdata")
+OTHERS: Final = ("save_to_disk", "save_to_disk, hashed", "webdataset", "litdata")
+ONLY_WRITTEN: Final = ("shards arrow whole", "save_to_disk, hashed")
 TASKS: Final = ("write", "sequential", "shuffled")
 WORDS: Final = ("a", "man", "rides", "the", "red", "bus", "past", "old", "houses", "while", "two", "dogs", "sleep")
+READ_COLUMNS: Final = ["images", "messages"]
 UNDECODED: Final = datasets.List(datasets.Image(decode=False))
 SHUFFLE_BUFFER: Final = 1000
 """Rows in the buffers of the readers that have one: webdataset and datasets' streaming."""
@@ -180,21 +185,31 @@ def write_ours(name: str, scratch: Path, given: argparse.Namespace) -> Callable[
 
 
 def finished(folder: Path) -> Any:
-    """Open a dataset's rows, images as bytes."""
-    return datasets.load_from_disk(str(folder))["train"].cast_column("images", UNDECODED)
+    """Open a dataset's rows, images as bytes. A cast would write a copy of all rows, and that would then be read."""
+    rows = datasets.load_from_disk(str(folder))["train"]
+    rows.info.features["images"] = UNDECODED
+    return rows
 
 
 def write_others(name: str, scratch: Path, given: argparse.Namespace) -> Callable[[], None]:
     """Write the finished dataset's rows with another library."""
-    rows, out, workers = finished(scratch / "run" / "dataset"), scratch / "out", given.workers
-    if name == "save_to_disk":
-        splits, several = datasets.DatasetDict(train=rows), None if workers == 1 else workers
-        return lambda: splits.save_to_disk(str(out), max_shard_size=f"{given.shard_mb}MB", num_proc=several)
+    source, out, workers = scratch / "run" / "dataset", scratch / "out", given.workers
+    if name.startswith("save_to_disk"):
+        splits, several = datasets.load_from_disk(str(source)), None if workers == 1 else workers
+
+        def save() -> None:
+            splits.save_to_disk(str(out), max_shard_size=f"{given.shard_mb}MB", num_proc=several)
+            for file in out.glob("*/*.arrow") if "hashed" in name else ():
+                with open(file, "rb") as stream:
+                    hashlib.file_digest(stream, "sha256")
+
+        return save
+    rows = finished(source).select_columns(["id", *READ_COLUMNS])
     if name == "litdata":
         from litdata import optimize  # type: ignore[import-not-found]
 
         return lambda: optimize(
-            fn=partial(one_row, scratch / "run" / "dataset"), inputs=list(range(len(rows))), output_dir=str(out),
+            fn=partial(one_row, source), inputs=list(range(len(rows))), output_dir=str(out),
             chunk_bytes=f"{given.shard_mb}MB", num_workers=workers,
         )
 
@@ -216,7 +231,7 @@ OPENED: dict[Path, Any] = {}
 def one_row(folder: Path, number: int) -> dict[str, Any]:
     """Return what litdata stores of a row."""
     if folder not in OPENED:
-        OPENED[folder] = finished(folder)
+        OPENED[folder] = finished(folder).select_columns(READ_COLUMNS)
     row = OPENED[folder][number]
     return {"image": row["images"][0]["bytes"], "json": json.dumps(row["messages"])}
 
@@ -236,9 +251,10 @@ def read(name: str, order: str, scratch: Path) -> Callable[[], int]:
         chunks = StreamingDataset(str(out), shuffle=shuffled)
         return lambda: sum(len(row["image"]) + 0 * len(json.loads(row["json"])) for row in chunks)
     if name == "shards parquet":
-        stream = datasets.load_dataset(str(out), split="train", streaming=True).cast_column("images", UNDECODED)
+        datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0  # it rests for 5 s after the last row of a streamed shuffle
+        stream = datasets.load_dataset(str(out), split="train", streaming=True, columns=READ_COLUMNS).decode(False)
         return partial(image_bytes, stream.shuffle(seed=0, buffer_size=SHUFFLE_BUFFER) if shuffled else stream)
-    rows = finished(out)
+    rows = finished(out).select_columns(READ_COLUMNS)
     return partial(image_bytes, rows.shuffle(seed=0) if shuffled else rows)
 
 
@@ -278,6 +294,7 @@ def cpu_s() -> float:
 def measured(task: str, name: str, scratch: Path, arguments: Sequence[str]) -> dict[str, float]:
     """Do one thing in a process of its own."""
     command = [sys.executable, "-m", "bench.shards", *arguments, "--child", task, name, str(scratch)]
+    os.sync()
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     for line in ended.stdout.splitlines():
         if line.startswith("RESULT"):
@@ -316,7 +333,7 @@ def main() -> None:
         task, name, folder = given.child
         child(task, name, Path(folder), given)
         return
-    there = [name for name in OTHERS if name == "save_to_disk" or importlib.util.find_spec(name)]
+    there = [name for name in OTHERS if name.startswith("save_to_disk") or importlib.util.find_spec(name)]
     for name in set(OTHERS) - set(there):
         print(f"{name} is not installed and is left out; how to install it: python -m bench.shards --help")
     figures: dict[str, dict[str, list[dict[str, float]]]] = defaultdict(lambda: defaultdict(list))
@@ -327,7 +344,7 @@ def main() -> None:
         names = [*OURS, *there]
         for number in range(given.rounds):
             for name in np.roll(names, -number).tolist():
-                for task in ("write",) if "whole" in name else TASKS:
+                for task in ("write",) if name in ONLY_WRITTEN else TASKS:
                     figures[task][name].append(measured(task, name, scratch, sys.argv[1:]))
                 shutil.rmtree(scratch / "out")
         counted = {found["bytes"] for task in TASKS[1:] for each in figures[task].values() for found in each}

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.digest import digest
@@ -49,32 +48,35 @@ class FinishedRun:
         """Return the path of the finished dataset."""
         return self.run.storage.path("dataset")
 
-    def table(
-        self, part: int, columns: Sequence[str], live: bool = True, rows: NDArray[np.int64] | None = None
-    ) -> pa.Table:
-        """Return columns of a part, of the rows still live or of all; of these, only those in ``rows``.
+    def table(self, part: int, columns: Sequence[str], live: bool = True) -> pa.Table:
+        """Return columns of a part, of the rows still live or of all.
 
         A row that had been rejected before a stage has nulls in the stage's columns.
         """
-        alive = self._live(part, self.owners[-1])
-        asked = np.flatnonzero(alive) if live else np.arange(len(alive))
-        asked = asked if rows is None else asked[rows]
-        whole = len(asked) == len(alive) and rows is None
+        if live:
+            stored, alive = self.stored(part, columns)
+            batch = stored if len(alive) == len(stored) else stored.take(pa.array(alive))
+            return pa.Table.from_batches([batch])
         arrays = dict[str, pa.ChunkedArray]()
         for owner in sorted({self.plan.columns[name].owner for name in columns}):
-            # A row still live has entered every stage.
-            entered = np.full(len(asked), True) if live else np.array(self._entered(part, owner))[asked]
+            entered = np.array(self._entered(part, owner), bool)
             found = self._columns(part, owner, [name for name in columns if self.plan.columns[name].owner == owner])
-            if not whole or not entered.all():
-                found = found.take(pa.array(asked, mask=~entered))
+            if not entered.all():
+                found = found.take(pa.array(np.arange(len(entered)), mask=~entered))
             arrays |= dict(zip(found.column_names, found.columns, strict=True))
         return pa.table({name: arrays[name] for name in columns})
 
-    def lengths(self, part: int, column: str) -> pa.Array:
-        """Return the bytes of each live row's value, null where there is none; the values are not read."""
-        alive = np.flatnonzero(self._live(part, self.owners[-1]))
-        values = self._columns(part, self.plan.columns[column].owner, [column])[column]
-        return pc.binary_length(values).combine_chunks().take(pa.array(alive)).cast(pa.int64())
+    def stored(self, part: int, columns: Sequence[str]) -> tuple[pa.RecordBatch, NDArray[np.int64]]:
+        """Return columns of all rows of a part, mapped where they are local, and the places of the live rows.
+
+        What a rejected row holds may be anything; a row still live has entered every stage.
+        """
+        arrays = dict[str, pa.Array]()
+        for owner in sorted({self.plan.columns[name].owner for name in columns}):
+            found = self._columns(part, owner, [name for name in columns if self.plan.columns[name].owner == owner])
+            arrays |= {name: _whole(found[name]) for name in found.column_names}
+        batch = pa.RecordBatch.from_arrays([arrays[name] for name in columns], names=list(columns))
+        return batch, np.flatnonzero(self._live(part, self.owners[-1]))
 
     def batches(self, numbers: Sequence[str], judged: Mapping[str, Sequence[str]]) -> Iterator[StoredRows]:
         """Yield the rows of the finished parts, some parts at a time."""
@@ -146,3 +148,8 @@ class FinishedRun:
         if owner == SOURCE_OWNER:
             return [True] * self.run.read(SOURCE_FOLDER, part, [LIVE]).num_rows
         return self._live(part, self.owners[self.owners.index(owner) - 1])
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """Return a part's column, which is one record batch, or none where there are no rows, without copying it."""
+    return column.chunk(0) if column.num_chunks else pa.array([], column.type)

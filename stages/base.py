@@ -159,14 +159,13 @@ class RunView(StoredColumns, Protocol):
     def dataset(self) -> str:
         """Return the folder of the finished dataset, which ``datasets.load_from_disk`` opens."""
 
-    def table(
-        self, part: int, columns: Sequence[str], live: bool = True, rows: NDArray[np.int64] | None = None
-    ) -> pa.Table:
-        """Return columns of a part: of the rows still live, or of all of them; of those only the ones in ``rows``. A
-        row that never reached the stage of a column has a null there, whatever the stage once stored for it."""
+    def table(self, part: int, columns: Sequence[str], live: bool = True) -> pa.Table:
+        """Return columns of a part, of the rows still live or of all. A row that never reached the stage of a column
+        has a null there, whatever the stage once stored for it."""
 
-    def lengths(self, part: int, column: str) -> pa.Array:
-        """Return the bytes of each live row's value, null where there is none; the values are not read."""
+    def stored(self, part: int, columns: Sequence[str]) -> tuple[pa.RecordBatch, NDArray[np.int64]]:
+        """Return columns of all rows of a part, read only where they are touched, and the places of the live rows. What
+        the other rows hold may be anything."""
 
     def rejects(self, part: int) -> pa.Table:
         """Return the rejected rows of a part: ``id, url, stage, reason, detail``."""

@@ -150,7 +150,7 @@ class Census:
         self.openings.add(opening for question in questions if (opening := _opening(question)))
         for answer in answers:
             found = letters(answer)
-            self.colours.update(word for word in found if word in COLOURS)
+            self.colours.update(filter(COLOURS.__contains__, found))
             self.people.count(answer, found)
         self.checked += row["findings"] is not None
         self.doubted += bool(row["findings"])

@@ -29,6 +29,8 @@ OCCUPATIONS = listed(
     "waiter waitress worker writer"
 )
 """Words for what somebody does: single words that are hardly ever anything else, as "cook" and "model" are."""
+ONE_OR_MORE = OCCUPATIONS.union(f"{occupation}s" for occupation in OCCUPATIONS)
+"""What ``_singular`` finds an occupation in."""
 
 
 class GenderCounts:
@@ -46,9 +48,9 @@ class GenderCounts:
 
     def count(self, text: str, found: Sequence[str]) -> None:
         """Count a text's sentences; ``found`` are its words."""
-        self.words["women"] += sum(word in WOMEN for word in found)
-        self.words["men"] += sum(word in MEN for word in found)
-        if not OCCUPATIONS.isdisjoint(map(_singular, found)):
+        self.words["women"] += sum(map(WOMEN.__contains__, found))
+        self.words["men"] += sum(map(MEN.__contains__, found))
+        if not ONE_OR_MORE.isdisjoint(found):
             for _, sentence in sentences(straight(text)):
                 self._count_sentence(letters(sentence))
 

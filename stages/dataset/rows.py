@@ -1,8 +1,7 @@
-"""From samples to dataset rows: one row per conversation."""
+"""What a dataset row holds: one row per conversation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -12,7 +11,7 @@ from schemas.columns import CONVERSATIONS
 if TYPE_CHECKING:
     from datasets import Features
 
-__all__ = ["MEANINGS", "ROW_COLUMNS", "dataset_rows", "features", "has_conversation"]
+__all__ = ["MEANINGS", "ROW_COLUMNS", "conversation_columns", "features", "has_conversation"]
 
 ROW_COLUMNS = (
     "id", "image_url", "audio_url", "captions", "boxes", "license", "image_bytes", "transcript", "clip_score",
@@ -75,22 +74,3 @@ def conversation_columns(schema: pa.Schema) -> list[str]:
 def has_conversation(sample: dict[str, Any], columns: list[str]) -> bool:
     """Tell whether anybody wrote a conversation about the sample."""
     return any(sample[column] for column in columns)
-
-
-def dataset_rows(sample: dict[str, Any], columns: list[str]) -> Iterator[dict[str, Any]]:
-    """Yield one row per conversation of a sample, in the order of ``columns``."""
-    image = sample.get("image_bytes")
-    shared = {
-        "id": sample["id"],
-        "images": [] if image is None else [{"bytes": image, "path": None}],
-        "captions": sample.get("captions"),
-        "boxes": sample.get("boxes"),
-        "transcript": sample.get("transcript"),
-        "license": sample.get("license"),
-        "url": sample.get("image_url") or sample.get("audio_url"),
-        "clip_score": sample.get("clip_score"),
-        "duplicate_cluster": sample.get("duplicate_cluster"),
-    }
-    for column in columns:
-        for conversation in sample[column] or ():
-            yield {**shared, **conversation}

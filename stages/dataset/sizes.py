@@ -58,9 +58,9 @@ def parquet_overhead(schema: pa.Schema) -> Overhead:
     return Overhead(len(file), GROUP_BYTES_A_COLUMN * columns, 24)
 
 
-def row_bytes(table: pa.Table, overhead: Overhead) -> NDArray[np.int64]:
+def row_bytes(rows: pa.RecordBatch, overhead: Overhead) -> NDArray[np.int64]:
     """Return how many bytes each row takes at most, uncompressed."""
-    bits = sum(_bits(column.combine_chunks(), overhead.value_bits) for column in table.columns)
+    bits = sum(_bits(column, overhead.value_bits) for column in rows.columns)
     return np.asarray(bits) // 8 + 1
 
 

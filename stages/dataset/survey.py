@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,10 @@ from numpy.typing import NDArray
 from stages.base import RunView
 from stages.dataset.census import Census
 from stages.dataset.explode import SampleRows
-from stages.dataset.rows import ROW_COLUMNS, conversation_columns, dataset_rows
+from stages.dataset.rows import ROW_COLUMNS, conversation_columns
 from stages.dataset.sizes import IMAGE_BYTES, Overhead, row_bytes
 
 __all__ = ["RunRows", "Survey", "count", "survey", "total"]
-
-IMAGE = "image_bytes"
 
 
 class RunRows:
@@ -37,30 +35,12 @@ class RunRows:
         self.run, self.schema = run, schema
         self.conversations = conversation_columns(run.columns())
         there = run.columns().names
-        self.columns = [name for name in (*ROW_COLUMNS, "split") if name in there and name != IMAGE]
-        self.pictured = IMAGE in there
+        self.columns = [name for name in (*ROW_COLUMNS, "split") if name in there]
 
     def open(self, part: int) -> SampleRows:
         """Return the rows of a part."""
-        images = partial(self._images, part) if self.pictured else None
-        return SampleRows(self.texts(part), self.conversations, images)
-
-    def texts(self, part: int) -> pa.Table:
-        """Return a part's samples without their images."""
-        return self.run.table(part, [*self.columns, *self.conversations])
-
-    def image_bytes(self, part: int) -> pa.Array:
-        """Return the length of each sample's image, null where it has none; no image is read."""
-        if self.pictured:
-            return self.run.lengths(part, IMAGE)
-        return pa.nulls(self.run.table(part, ["id"]).num_rows, pa.int64())
-
-    def image(self, part: int, sample: int) -> bytes:
-        """Return a sample's image."""
-        return bytes(self._images(part, np.array([sample]))[0].as_py())
-
-    def _images(self, part: int, samples: NDArray[np.int64]) -> pa.Array:
-        return self.run.table(part, [IMAGE], rows=samples)[IMAGE].combine_chunks()
+        stored, live = self.run.stored(part, [*self.columns, *self.conversations])
+        return SampleRows(stored, live, self.conversations)
 
 
 @dataclass(frozen=True)
@@ -94,15 +74,14 @@ def survey(
     """
     part_rows, of_split, sizes, keys = list[int](), [_empty(np.int16)], [_empty(np.int64)], [_empty(np.uint64)]
     for part in parts:
-        samples, images = rows.texts(part), rows.image_bytes(part)
-        exploded = SampleRows(samples, rows.conversations)
+        exploded = rows.open(part)
         every = np.arange(len(exploded.sample))
-        image = pc.fill_null(pc.add(images, IMAGE_BYTES), 0).to_numpy(zero_copy_only=False)
+        image = pc.fill_null(pc.add(exploded.image_lengths(), IMAGE_BYTES), 0).to_numpy(zero_copy_only=False)
         part_rows.append(len(every))
-        sizes.append(row_bytes(exploded.table(every, rows.schema), overhead) + image[exploded.sample])
-        number = pc.index_in(samples["split"], pa.array(splits)).to_numpy()
+        sizes.append(row_bytes(exploded.texts(every, rows.schema), overhead) + image[exploded.sample])
+        number = pc.index_in(exploded.splits, pa.array(splits)).to_numpy()
         of_split.append(number[exploded.sample].astype(np.int16))
-        keys.append(_keys(samples["id"].to_pylist(), exploded, shuffle_seed))
+        keys.append(_keys(exploded.ids.to_pylist(), exploded, shuffle_seed))
     return Survey(np.array(part_rows, np.int64), *map(np.concatenate, (of_split, sizes, keys)))
 
 
@@ -116,11 +95,15 @@ def count(rows: RunRows, parts: Sequence[int]) -> Census:
     """Count what is in some parts; only the images of examples are read."""
     census = Census()
     for part in parts:
-        samples, images = rows.texts(part).to_pylist(), rows.image_bytes(part).to_pylist()
-        for number, (sample, image) in enumerate(zip(samples, images, strict=True)):
-            told = list(dataset_rows({**sample, IMAGE: None if image is None else b""}, rows.conversations))
-            if census.count(sample["split"], told):
-                told[0]["images"][0]["bytes"] = rows.image(part, number)
+        exploded = rows.open(part)
+        told = exploded.texts(np.arange(len(exploded.sample)), rows.schema).to_pylist()
+        splits, pictured = exploded.splits.to_pylist(), exploded.image_lengths().is_valid().to_pylist()
+        firsts = np.flatnonzero(exploded.nth == 0).tolist()
+        for sample, (first, end) in enumerate(pairwise([*firsts, len(told)])):
+            about = told[first:end]
+            about[0]["images"] = [{}] if pictured[sample] else []
+            if census.count(splits[sample], about):
+                about[0]["images"] = exploded.batch(np.array([first]), rows.schema)["images"][0].as_py()
     return census
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,14 +20,16 @@ from numpy.typing import NDArray
 from stages.base import Map
 from stages.dataset.cutting import Cut, cut
 from stages.dataset.files import FileFormat, shard_name, write_shard
-from stages.dataset.manifest import DatasetFile, describe_file
+from stages.dataset.manifest import DatasetFile
 from stages.dataset.sizes import Overhead
 from stages.dataset.survey import RunRows, Survey
 
 __all__ = ["Layout", "write_splits"]
 
 MOST_SPILLED: Final = 1024
-"""Files that the rows are sorted into before a shuffle: each is opened for every unit that is written."""
+"""Files that the rows are sorted into before a shuffle: each is opened for every shard."""
+SPILLED_UNITS: Final = 4
+"""Units in such a file, where so many files are enough."""
 
 Numbers = NDArray[np.int64]
 
@@ -42,7 +45,7 @@ class Layout:
         max_shard_bytes: no shard gets longer, unless its only row is.
         overhead: of the format.
         shuffled: whether the rows leave the order they have in the run.
-        unit_bytes: what a worker has in memory of the rows at once, a few times over; no file depends on it.
+        unit_bytes: what a worker has in memory of the rows at once, a few times over; no shard depends on it.
     """
 
     folder: Path
@@ -51,13 +54,13 @@ class Layout:
     max_shard_bytes: int
     overhead: Overhead
     shuffled: bool
-    unit_bytes: int = 64 << 20
+    unit_bytes: int = 16 << 20
 
 
 class Piece(Protocol):
     """Some rows that follow each other."""
 
-    def table(self, rows: Numbers, schema: pa.Schema) -> pa.Table:
+    def batch(self, rows: Numbers, schema: pa.Schema) -> pa.RecordBatch:
         """Return some of them, counted from the first, in ascending order."""
 
 
@@ -92,26 +95,32 @@ class Parts:
 
 @dataclass(frozen=True)
 class Spilled:
-    """The rows in files of Arrow's stream format."""
+    """The rows in Arrow files, in the order of the shards that are to be written; each record batch is a piece.
+
+    Attributes:
+        files: the number of each file's first piece.
+    """
 
     folder: Path
     schema: pa.Schema
     starts: Numbers
+    files: Numbers
 
     def open(self, piece: int) -> Piece:
-        """Map a file."""
-        with pa.memory_map(str(self.folder / str(piece))) as stream, pa.ipc.open_stream(stream) as reader:
-            return SpilledRows(reader.read_all())
+        """Map a record batch."""
+        file = int(np.searchsorted(self.files, piece, "right")) - 1
+        with pa.memory_map(str(self.folder / str(file))) as stream, pa.ipc.open_file(stream) as reader:
+            return SpilledRows(reader.get_batch(piece - self.files[file]))
 
 
 @dataclass(frozen=True)
 class SpilledRows:
-    """The rows of one file."""
+    """The rows of one record batch."""
 
-    rows: pa.Table
+    rows: pa.RecordBatch
 
-    def table(self, rows: Numbers, schema: pa.Schema) -> pa.Table:
-        """Return rows that follow each other: those of one unit do, as the file is sorted as the units are."""
+    def batch(self, rows: Numbers, schema: pa.Schema) -> pa.RecordBatch:
+        """Return rows that follow each other, as those of one shard do here."""
         return self.rows.slice(rows[0], len(rows))
 
 
@@ -166,55 +175,78 @@ def _spill(
         The files, and the numbers that the rows in the order of ``order`` have there.
     """
     ends = np.concatenate([[0], np.cumsum(known.sizes)])
-    file_bytes = max(unit_bytes, int(ends[-1]) // MOST_SPILLED)
+    file_bytes = max(SPILLED_UNITS * unit_bytes, int(ends[-1]) // MOST_SPILLED)
     file_of_part = ends[source.starts] // file_bytes
     file_of_row = np.unique(np.repeat(file_of_part, known.part_rows), return_inverse=True)[1]
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     spilled = np.lexsort((rank, file_of_row))
-    starts = np.searchsorted(file_of_row[spilled], np.arange(file_of_row.max(initial=-1) + 1))
-    tasks = []
-    for number, rows in enumerate(np.split(spilled, starts[1:])):
+    first_rows = np.searchsorted(file_of_row[spilled], np.arange(file_of_row.max(initial=-1) + 1))
+    tasks, batches, files = list[Task](), [0], list[int]()
+    for number, rows in enumerate(np.split(spilled, first_rows[1:])):
         (whole,) = cut(known.sizes[rows], 1 << 62, Overhead(0, 0, 0))
         tasks.append(Task(str(number), rows, whole))
-    for _ in apply(partial(_write_rows, source, scratch, "arrow", unit_bytes), tasks):
+        files.append(len(batches) - 1)
+        batches += whole.batches
+    scratch.mkdir(parents=True)
+    for _ in apply(partial(_write_spilled, source, scratch, unit_bytes), tasks):
         pass
     place = np.empty_like(order)
     place[spilled] = np.arange(len(order))
-    return Spilled(scratch, source.schema, starts), place[order]
+    return Spilled(scratch, source.schema, np.cumsum(batches[:-1]), np.array(files)), place[order]
+
+
+def _write_spilled(source: Source, scratch: Path, unit_bytes: int, task: Task) -> None:
+    with pa.OSFile(str(scratch / task.file), "wb") as stream, pa.ipc.new_file(stream, source.schema) as writer:
+        for batch in _batches(source, task, unit_bytes):
+            writer.write_table(batch)
 
 
 def _write_shard(source: Source, layout: Layout, task: Task) -> DatasetFile:
-    _write_rows(source, layout.folder, layout.format, layout.unit_bytes, task)
-    return describe_file(layout.folder, task.file, len(task.rows))
-
-
-def _write_rows(source: Source, folder: Path, format_: FileFormat, unit_bytes: int, task: Task) -> None:
-    write_shard(folder / task.file, format_, source.schema, _batches(source, task, unit_bytes))
+    batches = _batches(source, task, layout.unit_bytes)
+    return write_shard(layout.folder, task.file, layout.format, source.schema, batches)
 
 
 def _batches(source: Source, task: Task, unit_bytes: int) -> Iterator[pa.Table]:
-    """Yield the rows of a task, batch by batch, reading as many batches at once as fit into memory."""
-    batches = list(zip(task.cut.batches, task.cut.batch_bytes, strict=True))
-    row = 0
-    while batches:
-        unit, size = list[int](), 0
-        while batches and (not unit or size + batches[0][1] <= unit_bytes):
-            rows, bytes_ = batches.pop(0)
-            unit.append(rows)
-            size += bytes_
-        wanted = task.rows[row : row + sum(unit)]
-        row += len(wanted)
-        table = _read(source, np.sort(wanted))
-        for batch in np.split(np.argsort(np.argsort(wanted)), np.cumsum(unit)[:-1]):
-            yield table.take(pa.array(batch))  # never a slice, whose buffers depend on what stands around it
+    """Yield the rows of a task, batch by batch, while a thread reads the next one."""
+    batches = _read(source, task, unit_bytes)
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = thread.submit(next, batches, None)
+            yield batch
 
 
-def _read(source: Source, rows: Numbers) -> pa.Table:
-    """Return rows, given in ascending order, opening each piece of the source once."""
-    piece_of = np.searchsorted(source.starts, rows, "right") - 1
-    tables = [
-        source.open(piece).table(rows[piece_of == piece] - source.starts[piece], source.schema)
-        for piece in np.unique(piece_of).tolist()
-    ]
-    return pa.concat_tables(tables).combine_chunks()
+def _read(source: Source, task: Task, unit_bytes: int) -> Iterator[pa.Table]:
+    """Yield the rows of a task, batch by batch, reading as many batches at once as are a unit.
+
+    A piece is open from the first unit that has rows of it to the last.
+    """
+    piece_of = np.searchsorted(source.starts, task.rows, "right") - 1
+    last = dict(zip(piece_of.tolist(), range(len(piece_of)), strict=True))
+    opened = dict[int, Piece]()
+    end = 0
+    for batches in _units(task.cut, unit_bytes):
+        start, end = end, end + sum(batches)
+        rows, pieces, found = task.rows[start:end], piece_of[start:end], list[pa.RecordBatch]()
+        for piece in np.unique(pieces).tolist():
+            if piece not in opened:
+                opened[piece] = source.open(piece)
+            found.append(opened[piece].batch(np.sort(rows[pieces == piece]) - source.starts[piece], source.schema))
+        opened = {piece: each for piece, each in opened.items() if last[piece] >= end}
+        together = pa.Table.from_batches(found).combine_chunks()
+        for batch in np.split(np.argsort(np.argsort(rows)), np.cumsum(batches)[:-1]):
+            yield together.take(pa.array(batch))  # never a slice, whose buffers depend on what stands around it
+
+
+def _units(whole: Cut, unit_bytes: int) -> Iterator[list[int]]:
+    """Yield the rows of each batch, of as many batches as are ``unit_bytes`` together."""
+    unit, size = list[int](), 0
+    for rows, bytes_ in zip(whole.batches, whole.batch_bytes, strict=True):
+        if unit and size + bytes_ > unit_bytes:
+            yield unit
+            unit, size = [], 0
+        unit.append(rows)
+        size += bytes_
+    if unit:
+        yield unit

@@ -20,7 +20,6 @@ from pipeline.cli import DONE, FAILED, WRONG
 from pipeline.export.run import FORMATS, export
 from schemas.errors import ConfigError, FatalError
 from stages.dataset.files import write_index, write_shard
-from stages.dataset.manifest import describe_file
 from stages.dataset.rows import features
 from tests.pipeline.export.finished import mixed, row, saved
 from tests.pipeline.runs import ROOT, showtell, tree
@@ -76,8 +75,8 @@ def large(folder: Path, rows: int, image_bytes: int) -> Path:
             ]
             yield pa.Table.from_pylist(noisy, schema=schema)
 
-    write_shard(folder / "train/data-00000.arrow", "arrow", schema, batches())
-    write_index(folder, features(), {"train": [describe_file(folder, "train/data-00000.arrow", rows)]})
+    shard = write_shard(folder, "train/data-00000.arrow", "arrow", schema, batches())
+    write_index(folder, features(), {"train": [shard]})
     return folder
 
 

@@ -20,7 +20,7 @@ from pipeline.lint.problems import Problem, Report
 from pipeline.lint.run import lint
 from schemas.errors import ConfigError
 from stages.dataset.files import write_index, write_shard
-from stages.dataset.manifest import MANIFEST, Manifest, describe_file
+from stages.dataset.manifest import MANIFEST, Manifest
 from stages.dataset.rows import features
 from tests.pipeline.export.finished import mixed, picture, row
 from tests.pipeline.runs import PROBES, run_inline, write_config, write_source
@@ -63,8 +63,7 @@ def written(folder: Path, splits: Mapping[str, Sequence[Mapping[str, Any]]], col
     held, made = columns or features(), {}
     for split, rows in splits.items():
         name, table = f"{split}/data-00000.arrow", pa.Table.from_pylist(list(rows), schema=held.arrow_schema)
-        write_shard(folder / name, "arrow", table.schema, [table])
-        made[split] = [describe_file(folder, name, len(rows))]
+        made[split] = [write_shard(folder, name, "arrow", table.schema, [table])]
     write_index(folder, held, made)
     (folder / MANIFEST).write_bytes(Manifest(format="arrow", splits=made).to_json())
     return folder

@@ -19,13 +19,14 @@ from pipeline.run_view import FinishedRun
 from stages.dataset.census import Census
 from stages.dataset.cutting import cut
 from stages.dataset.files import FileFormat, write_shard
-from stages.dataset.manifest import DatasetFile
+from stages.dataset.manifest import DatasetFile, describe_file
 from stages.dataset.reading import read_batches
-from stages.dataset.rows import dataset_rows, features
+from stages.dataset.rows import features
 from stages.dataset.sizes import IMAGE_BYTES, arrow_overhead, parquet_overhead, row_bytes
 from stages.dataset.survey import RunRows, Survey, count, survey, total
 from stages.dataset.writing import Layout, write_splits
 from tests.pipeline.runs import PROBES, run_inline, tree, write_config, write_source
+from tests.stages.dataset.plain_rows import dataset_rows
 
 SCHEMA = features().arrow_schema
 SPLITS = ("train", "validation")
@@ -68,7 +69,7 @@ def test_rows_are_the_samples_conversations(run: FinishedRun, tmp_path: Path, fo
     rows = RunRows(run, SCHEMA)
     expected: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     for part in run.parts():
-        for sample in run.table(part, [*rows.columns, "image_bytes", *rows.conversations]).to_pylist():
+        for sample in run.table(part, [*rows.columns, *rows.conversations]).to_pylist():
             expected[sample["split"]] += dataset_rows(sample, rows.conversations)
     plain = pa.Table.from_pylist(expected["train"] + expected["validation"], schema=SCHEMA).to_pylist()
     shards = write_splits(rows, surveyed(run, format_), layout(tmp_path, format_), map)
@@ -142,13 +143,15 @@ def test_sizes_hold(tmp_path: Path, format_: FileFormat, longest: int, max_shard
     table = pa.Table.from_pylist([strange(draw, longest) for _ in range(300)], schema=SCHEMA)
     images = [sum(len(image["bytes"]) + IMAGE_BYTES for image in row) for row in table["images"].to_pylist()]
     unpictured = table.set_column(2, SCHEMA.field("images"), pa.array([[]] * 300, SCHEMA.field("images").type))
-    sizes = row_bytes(unpictured, OVERHEADS[format_]) + np.array(images)
+    sizes = row_bytes(unpictured.combine_chunks().to_batches()[0], OVERHEADS[format_]) + np.array(images)
     cuts = cut(sizes, max_shard_bytes, OVERHEADS[format_])
     assert sum(sum(each.batches) for each in cuts) == 300
     for number, each in enumerate(cuts):
         file = tmp_path / str(number)
         ends = np.cumsum([each.start, *each.batches])
-        write_shard(file, format_, SCHEMA, [table.take(pa.array(range(a, b))) for a, b in pairwise(ends)])
+        batches = [table.take(pa.array(range(a, b))) for a, b in pairwise(ends)]
+        described = write_shard(tmp_path, file.name, format_, SCHEMA, batches)
+        assert described == describe_file(tmp_path, file.name, sum(each.batches))
         assert file.stat().st_size <= max_shard_bytes or sum(each.batches) == 1
         if format_ == "arrow" and number < len(cuts) - 1:
             assert file.stat().st_size + sizes[ends[-1]] > 0.95 * max_shard_bytes
