@@ -16,10 +16,10 @@ OFFLINE = {
 for name, value in OFFLINE.items():
     os.environ.setdefault(name, value)
 
-WHOLE_RUNS = ("tests/integration/", "tests/pipeline/test_ray_runner.py", "tests/stages/connector/test_workers.py")
+WHOLE_RUNS = (
+    "tests/integration/test_demo.py", "tests/pipeline/test_ray_runner.py", "tests/stages/connector/test_workers.py",
+)
 """Files whose tests take every core."""
-KILLS = "tests/integration/test_kill.py"
-"""As long as all others of them: it begins beside them, or it would end long after everything else."""
 
 
 class OneWholeRunAtATime(LoadScopeScheduling):
@@ -27,7 +27,7 @@ class OneWholeRunAtATime(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "whole runs" if file.startswith(WHOLE_RUNS) and file != KILLS else file
+        return "whole runs" if file in WHOLE_RUNS else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

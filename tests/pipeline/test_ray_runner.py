@@ -36,7 +36,7 @@ def test_ray_gives_the_same_run_directory_as_inline(tmp_path: Path, runner: RayR
     """Parts, barrier and dataset are byte for byte those of the inline runner, with several actors a stage."""
     captions = ["a" * (number % 9 + 1) for number in range(34)]
     stages = [
-        {"use": f"{PROBES}Length", "actors": [2, 3]}, {"use": f"{PROBES}AboveAverage"}, {"use": f"{PROBES}Picky"},
+        {"use": f"{PROBES}Length", "actors": [2, 2]}, {"use": f"{PROBES}AboveAverage"}, {"use": f"{PROBES}Picky"},
         {"use": f"{PROBES}Talk"}, {"use": "shards", "shuffle": True},
     ]
     trees = []
@@ -54,22 +54,14 @@ def test_ray_gives_the_same_run_directory_as_inline(tmp_path: Path, runner: RayR
 
 
 def test_part_that_kills_its_worker_is_given_up(tmp_path: Path, runner: RayRunner) -> None:
-    """After several deaths the part is named and left; every other part goes through all stages."""
-    write_source(tmp_path, ["a"] * 6 + ["die"] + ["a"] * 5)
-    config = write_config(tmp_path, [{"use": f"{PROBES}Picky"}, {"use": f"{PROBES}Length"}])
-    result, _ = run_ray(config, runner)
-    assert dict(result.given_up) == {("picky", 1): "part 1: its worker died each time"}
-    assert list(result.view.parts()) == [0, 2]
-    assert result.view.reports()["length"].kept == 8
-
-
-def test_parts_that_travel_together_do_not_die_together(tmp_path: Path, runner: RayRunner) -> None:
-    """Of many parts, which go through Ray in blocks, only the one that kills its worker is given up."""
+    """After several deaths the part is named and left; every other one goes through all stages, also those
+    that go through Ray in a block with it."""
     write_source(tmp_path, ["a"] * 36 + ["die"] + ["a"] * 33)
-    result, watcher = run_ray(write_config(tmp_path, [{"use": f"{PROBES}Picky"}], part_rows=1), runner)
+    config = write_config(tmp_path, [{"use": f"{PROBES}Picky"}, {"use": f"{PROBES}Length"}], part_rows=1)
+    result, watcher = run_ray(config, runner)
     assert dict(result.given_up) == {("picky", 36): "part 36: its worker died each time"}
-    assert len(watcher.outcomes) == 70, "every part is reported once"
-    assert result.view.reports()["picky"].kept == 69
+    assert len(watcher.outcomes) == 70 + 69, "every part is reported once a stage"
+    assert result.view.reports()["length"].kept == 69
 
 
 def test_stages_that_want_more_than_the_machine_still_run(tmp_path: Path, runner: RayRunner) -> None:
