@@ -27,6 +27,10 @@ ENVIRONMENT: Final = {
 }
 
 
+ANSWER_TIMEOUT_S: Final = 30.0
+"""A server that says nothing for so long, though all it has to do is to end a process, hangs."""
+
+
 class ForkServer:
     """A process that forks on demand. It ends when this one does, and takes all that it forked along.
 
@@ -38,6 +42,7 @@ class ForkServer:
         self._lock = threading.Lock()
         self._forked = 0
         self._channel, theirs = socket.socketpair()
+        self._channel.settimeout(ANSWER_TIMEOUT_S)
         with theirs:
             path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path)
             self._process = subprocess.Popen(
@@ -61,14 +66,17 @@ class ForkServer:
             return self._forked
 
     def end(self, number: int) -> str:
-        """End a forked process if it lives; say how it ended, or else how the server did."""
+        """End a forked process if it lives; say how it ended, or else how the server did; one that hangs is ended."""
         with self._lock:
             try:
                 self._channel.sendall(REQUEST.pack(END, number))
                 told = self._channel.recv(ENDED.size, socket.MSG_WAITALL)
             except OSError:
                 told = b""
-            return _ended(ENDED.unpack(told)[0] if told else self._process.wait())
+            if told:
+                return _ended(ENDED.unpack(told)[0])
+            self._process.kill()
+            return _ended(self._process.wait())
 
 
 def fork_server(command: tuple[str, ...]) -> ForkServer:

@@ -181,6 +181,16 @@ def test_child_that_does_not_start_is_told() -> None:
         decoding(lambda decoders: decoders.image(b""), command=(sys.executable, "-c", "exit(7)  # no_child"))
 
 
+def test_fork_server_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fork server that never answers stops the run, too, and does not outlive it."""
+    monkeypatch.setattr("stages.decoding.sandbox.START_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("stages.decoding.fork_server.ANSWER_TIMEOUT_S", 0.5)
+    before = children(os.getpid())
+    with pytest.raises(FatalError, match=r"does not start \(signal SIGKILL\); to see why, run: "):
+        decoding(lambda decoders: decoders.image(b""), command=(sys.executable, "-c", "import time; time.sleep(900)"))
+    assert children(os.getpid()) <= before
+
+
 def test_child_ends_with_its_parent(tmp_path: Path) -> None:
     """A parent that is killed takes its children along, also those that hang."""
     script = tmp_path / "parent.py"
