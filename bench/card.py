@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import resource
 import subprocess
 import sys
@@ -24,29 +23,13 @@ from pipeline.config import load_config
 from pipeline.plan import make_plan
 from pipeline.run_dir import RunDirectory
 from pipeline.run_view import FinishedRun
-from schemas.config import StageConfig
-from stages.base import Stage
 from stages.dataset.card import write_card
 from stages.dataset.rows import features
 from stages.dataset.survey import RunRows, count
 
-__all__ = ["Scored", "main"]
+__all__ = ["main"]
 
 SAID = "The picture shows a red boat beside a small house. She is a doctor and waves to a man."
-
-
-class Scored(Stage[StageConfig]):
-    """Adds what ``clip_score`` would."""
-
-    name = "scored"
-    consumes = pa.schema([("id", pa.string())])
-    produces = pa.schema([("clip_score", pa.float32())])
-    seeded = False
-
-    def process(self, batch: pa.Table) -> pa.Table:
-        """Draw a score for each row."""
-        scores = [random.Random(name).random() for name in batch["id"].to_pylist()]
-        return pa.table({"clip_score": pa.array(scores, pa.float32())})
 
 
 def main() -> None:
@@ -75,7 +58,7 @@ def _write_source(folder: Path, rows: int, part_rows: int) -> Path:
                 "source_conversations": [{"kind": "chat", "messages": turns}],
             }
             file.write(json.dumps(row) + "\n")
-    stages = [{"use": "bench.card:Scored"}, {"use": "filter", "keep": "clip_score >= 0.2"}, {"use": "shards"}]
+    stages = [{"use": "bench.drawn_stages:Scored"}, {"use": "filter", "keep": "clip_score >= 0.2"}, {"use": "shards"}]
     source = {"kind": "table", "path": "rows.jsonl", "part_rows": part_rows}
     config = folder / "config.yaml"
     config.write_text(json.dumps({"name": "many", "run_dir": "run", "source": source, "stages": stages}))

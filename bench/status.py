@@ -23,9 +23,9 @@ from pathlib import Path
 __all__ = ["main"]
 
 STAGES = [
-    {"use": "bench.status_stages:Sized"},
+    {"use": "bench.drawn_stages:Sized"},
     {"use": "filter", "name": "large", "keep": "width >= 64"},
-    {"use": "bench.status_stages:Scored"},
+    {"use": "bench.drawn_stages:Scored"},
     {"use": "filter", "name": "fitting", "keep": "clip_score >= 0.25 and width < 900"},
 ]
 

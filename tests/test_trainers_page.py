@@ -49,13 +49,17 @@ def test_section_runs(section: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         output_dir="trained", max_steps=2, report_to=[], use_cpu=True, bf16=False, max_length=None,
         save_strategy="no", disable_tqdm=True,
     )
+    ran = 0
     for needs, language, text in BLOCKS[section]:
         if language == "sh":
             commanded(text, monkeypatch)
+            ran += 1
         elif not needs or find_spec(needs.split(".")[0]):
             names: dict[str, Any] = {"model": tiny_llava(processor), "processor": processor, "settings": settings}
             exec(compile(text, f"docs/trainers.md, {section}", "exec"), names)
             shows(names, section)
+            ran += 1
+    assert ran, "no block of the section was run"
 
 
 def commanded(text: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,8 +25,6 @@ ENVIRONMENT: Final = {
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
 }
-
-
 ANSWER_TIMEOUT_S: Final = 30.0
 """A server that says nothing for so long, though all it has to do is to end a process, hangs."""
 

@@ -214,7 +214,10 @@ def test_keyboard_alone_is_enough(browser: Chromium, address: str) -> None:
     browser.press("Escape")
     browser.wait("document.activeElement.dataset.place === '0/2'")
     browser.press("?")
-    browser.wait("document.getElementById('help').open")
+    assert browser.run("document.getElementById('help').open")
+    browser.press("Escape")
+    browser.wait("!document.getElementById('help').open")
+    assert browser.run("document.activeElement.dataset.place") == "0/2"
 
 
 @pytest.mark.parametrize("place", ["", "#sample=0/0&at=0", "#sample=0/1&at=0", "#sample=0/3&at=0"])

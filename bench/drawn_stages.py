@@ -1,4 +1,4 @@
-"""The stages of ``bench.status``, which draw numbers. ``status`` imports this to learn their names."""
+"""Stages that draw numbers, for runs of many rows. ``status`` imports this to learn their names."""
 
 from __future__ import annotations
 
