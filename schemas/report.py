@@ -1,4 +1,4 @@
-"""What a stage did to a part, in numbers. Reports add up with ``+``."""
+"""What a stage did to a part, in numbers. ``total`` adds reports."""
 
 from __future__ import annotations
 
@@ -36,9 +36,6 @@ class PartReport(BaseModel):
     seconds: float = 0.0
     metrics: dict[str, float] = {}
     inputs: str = ""
-
-    def __add__(self, other: PartReport) -> PartReport:
-        return total([self, other])
 
 
 def total(reports: Collection[PartReport]) -> PartReport:

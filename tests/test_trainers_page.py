@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,9 @@ import pytest
 from PIL import Image
 from trl import SFTConfig
 
-from pipeline.cli import main
 from tests.pipeline.export.finished import row, saved
 from tests.pipeline.export.tiny_llava import tiny_llava, tiny_processor
-from tests.pipeline.runs import ROOT
+from tests.pipeline.runs import ROOT, showtell
 
 PAGE = (ROOT / "docs" / "trainers.md").read_text()
 
@@ -52,7 +50,7 @@ def test_section_runs(section: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ran = 0
     for needs, language, text in BLOCKS[section]:
         if language == "sh":
-            commanded(text, monkeypatch)
+            commanded(text)
             ran += 1
         elif not needs or find_spec(needs.split(".")[0]):
             names: dict[str, Any] = {"model": tiny_llava(processor), "processor": processor, "settings": settings}
@@ -62,13 +60,13 @@ def test_section_runs(section: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert ran, "no block of the section was run"
 
 
-def commanded(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def commanded(text: str) -> None:
     """Run a block of showtell's commands."""
     for line in text.splitlines():
-        monkeypatch.setattr(sys, "argv", shlex.split(line))
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert ended.value.code == 0
+        name, *arguments = shlex.split(line)
+        assert name == "showtell"
+        ended = showtell(*arguments)
+        assert ended.returncode == 0, ended.stderr
 
 
 def shows(names: dict[str, Any], section: str) -> None:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from pipeline.cli import main
 from pipeline.run_dir import RunDirectory
 from pipeline.show_scores import histogram_lines, show_scores
 from pipeline.stored import StoredRun
 from stages.dataset.what_if import Score, WhatIf, read_scores
-from tests.pipeline.runs import PROBES, run_inline, write_config, write_source
+from tests.pipeline.runs import PROBES, run_inline, showtell, status, write_config, write_source
 
 STAGES: list[dict[str, Any]] = [
     {"use": f"{PROBES}Picky"}, {"use": f"{PROBES}Pictures"}, {"use": f"{PROBES}Length"},
@@ -26,36 +24,26 @@ STAGES: list[dict[str, Any]] = [
 CAPTIONS = ["a" * (1 + 7 * number % 12) for number in range(20)] + ["reject"] * 3
 
 
-def status(run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *options: str) -> str:
-    """Run `showtell status` here."""
-    capsys.readouterr()
-    monkeypatch.setattr(sys, "argv", ["showtell", "status", str(run_dir), *options])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code in (None, 0)
-    return capsys.readouterr().out
-
-
-def test_status_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_of_a_run(tmp_path: Path) -> None:
     """Histograms and counts are those the sinks' view gives; what `Picky` rejected has no score, what filters rejected
     has; after a looser filter, values of rows that are out again do not come back."""
     write_source(tmp_path, CAPTIONS)
     config = write_config(tmp_path, STAGES)
     for keep in ("clip_score >= 0.01", STAGES[3]["keep"]):
         result, _ = run_inline(config, f"filter.keep={keep}")
-    told = json.loads(status(tmp_path / "run", monkeypatch, capsys, "--json"))["scores"]
+    told = status(tmp_path / "run")["scores"]
     scores = read_scores(result.view)
     assert told == json.loads(json.dumps([score.to_json() for score in scores]))
     assert [(score.column, sum(score.measured), sum(score.kept)) for score in scores] == [
         ("clip_score", 20, 4), ("length", 20, 4),
     ]
-    shown = status(tmp_path / "run", monkeypatch, capsys)
+    shown = showtell("status", str(tmp_path / "run")).stdout
     assert "clip_score: 20 measured, 4 of them still in" in shown
     assert "what filter would keep of 20 rows" in shown
     assert "what best would keep of 7 rows" in shown
 
 
-def test_unfinished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unfinished_run(tmp_path: Path) -> None:
     """Counted is what there is: rows of parts a filter has not done are not; before any stage there is nothing."""
     write_source(tmp_path, CAPTIONS)
     config = write_config(tmp_path, STAGES)
@@ -67,30 +55,27 @@ def test_unfinished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert (sum(score.measured), [what_if.entered for what_if in score.what_ifs]) == (20, [16])
     [scored] = (tmp_path / "run" / "stages").glob("pictures-*")
     (scored / "00000.json").write_bytes(b"")  # as a power cut may leave it
-    told = json.loads(status(tmp_path / "run", monkeypatch, capsys, "--json"))
+    told = status(tmp_path / "run")
     assert [(line["stage"], line["parts"]) for line in told["stages"][1:3]] == [("picky", 6), ("pictures", 5)]
     assert sum(told["scores"][0]["measured"]) == 16
     for folder in (tmp_path / "run" / "stages").iterdir():
         for report in folder.glob("*.json"):
             report.unlink()
     assert read_scores(StoredRun(run, run.all_reports())) == []
-    assert "clip_score" not in status(tmp_path / "run", monkeypatch, capsys)
+    assert "clip_score" not in showtell("status", str(tmp_path / "run")).stdout
 
 
-def test_damaged_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_part(tmp_path: Path) -> None:
     """The funnel is shown, then one line names the part that cannot be read."""
     write_source(tmp_path, CAPTIONS)
     run_inline(write_config(tmp_path, STAGES))
     [folder] = (tmp_path / "run" / "stages").glob("pictures-*")
     (folder / "00001.arrow").write_bytes(b"ARROW1")
-    monkeypatch.setattr(sys, "argv", ["showtell", "status", str(tmp_path / "run")])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    told = capsys.readouterr()
-    assert ended.value.code == 1
-    assert "23 samples" in told.out
-    assert told.err.startswith(f"error: stages/{folder.name}: part 1 cannot be read: ")
-    assert told.err.count("\n") == 1
+    told = showtell("status", str(tmp_path / "run"))
+    assert told.returncode == 1
+    assert "23 samples" in told.stdout
+    assert told.stderr.startswith(f"error: stages/{folder.name}: part 1 cannot be read: ")
+    assert told.stderr.count("\n") == 1
 
 
 SCORE = Score(

@@ -12,7 +12,7 @@ TWO = PartReport(rows=4, entered=4, kept=1, rejected={"a": 1, "b": 2}, seconds=1
 
 def test_sum() -> None:
     """Rows, reasons, seconds and whatever else was counted are added; the digest belongs to one part alone."""
-    both = ONE + TWO
+    both = total([ONE, TWO])
     assert (both.rows, both.entered, both.kept, both.computed, both.seconds) == (8, 7, 3, 3, 1.5)
     assert both.rejected == {"a": 2, "b": 2}
     assert both.metrics == {"usd": 0.75, "calls": 2}
@@ -22,14 +22,14 @@ def test_sum() -> None:
 
 def test_order_does_not_matter() -> None:
     """Parts may finish in any order."""
-    assert ONE + TWO == TWO + ONE
+    assert total([ONE, TWO]) == total([TWO, ONE])
     assert total([ONE, TWO, ONE]) == total([ONE, ONE, TWO])
 
 
 def test_sum_of_nothing() -> None:
     """No parts make an empty report."""
     assert total([]) == PartReport()
-    assert PartReport() + PartReport() == PartReport()
+    assert total([PartReport(), PartReport()]) == PartReport()
 
 
 def test_survives_the_disk() -> None:
